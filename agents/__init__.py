@@ -1,0 +1,1 @@
+"""Learning to look: rollouts, objectives, the REINFORCE trainer, evaluation and the command."""

@@ -1,0 +1,136 @@
+"""Run folders: what a training leaves on disk, never half-written.
+
+    config.json        the whole configuration, the agent's shape, versions, command, hardware
+    model.safetensors  weights
+    trainer.pt         optimizer and count of updates; loaded with weights_only
+    metrics.jsonl      one line of metrics at a time
+    summary.json       the results, once training has ended
+    scanpath.safetensors, scenes.safetensors   some test episodes, and what they looked at
+"""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from saccade.agent import save_weights
+from saccade.agents.config import TrainConfig
+from saccade.agents.evaluate import Evaluation
+from saccade.agents.reinforce import Reinforce
+from saccade.scanpath import Scanpath
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes JSON beside and renames it."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(values, indent=1) + "\n")
+    beside.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON file of a run.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; give the folder of a run")
+    try:
+        return json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Versions, command and hardware, for the record."""
+    names = ("torch", "numpy", "gymnasium", "stable-baselines3", "opencv-python")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "versions": versions,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "hardware": {
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": gpu,
+        },
+    }
+
+
+def save_config(folder: Path, config: TrainConfig, learner: Reinforce) -> None:
+    """Writes config.json, from which the run can be repeated and the agent built again."""
+    values = {"config": config.to_json(), "agent": asdict(learner.spec)}
+    write_json(folder / "config.json", values | describe_machine(learner.device))
+
+
+def save_checkpoint(folder: Path, learner: Reinforce, seconds: float) -> None:
+    """Writes weights and trainer state.
+
+    The trainer's file holds the weights once more: a kill between the two files must not join
+    weights of one update with an optimizer of another.
+    """
+    save_weights(learner.network, folder)
+    state = learner.state_dict() | {
+        "seconds": seconds,
+        "weights": learner.network.state_dict(),
+    }
+    beside = folder / "trainer.pt.part"
+    torch.save(state, beside)
+    beside.replace(folder / "trainer.pt")
+
+
+def load_checkpoint(folder: Path, learner: Reinforce) -> float:
+    """Takes up a run where its last checkpoint was written.
+
+    Returns:
+        Seconds trained until then.
+
+    Raises:
+        ValueError: If the checkpoint does not fit the learner.
+    """
+    path = folder / "trainer.pt"
+    try:
+        state = torch.load(path, map_location=learner.device, weights_only=True)
+        learner.network.load_state_dict(state["weights"])
+        learner.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} does not hold a checkpoint of this run: {error}") from error
+    return float(state["seconds"])
+
+
+
+def save_episodes(folder: Path, evaluation: Evaluation) -> None:
+    """Writes the episodes of an evaluation and the scenes and labels that belong to them."""
+    evaluation.scanpath.save(folder / "scanpath.safetensors")
+    beside = folder / "scenes.safetensors.part"
+    save_file({"scenes": evaluation.scenes, "labels": evaluation.labels}, beside)
+    beside.replace(folder / "scenes.safetensors")
+
+
+def load_episodes(folder: Path) -> tuple[Scanpath, Tensor, Tensor]:
+    """Reads what `save_episodes` wrote: scanpath, scenes `(N, C, H, W)` uint8, labels `(N,)`.
+
+    Raises:
+        FileNotFoundError: If the run has not ended.
+    """
+    for name in ("scanpath.safetensors", "scenes.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no {name}; let the run end (--resume)")
+    saved = load_file(folder / "scenes.safetensors")
+    return Scanpath.load(folder / "scanpath.safetensors"), saved["scenes"], saved["labels"]

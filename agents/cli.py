@@ -1,0 +1,277 @@
+"""The `saccade` command: train, evaluate, watch, report, demo."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from saccade.agent import load as load_agent
+from saccade.agents.checkpoint import read_json, write_json
+from saccade.agents.config import PRESETS, TrainConfig, read_config
+from saccade.agents.evaluate import evaluate
+from saccade.agents.reinforce import make_scenes
+from saccade.agents.run import GAZES, Interrupted, Run, choose_device, show
+from saccade.agents.watch import look_at_files, make_pictures, prepare_report, run_episodes
+from saccade.data import load as load_data
+
+Preset = Literal["default", "mnist-cpu", "translated-60", "cluttered-60", "cluttered-100", "demo"]
+
+
+@dataclass(frozen=True)
+class Train(TrainConfig):
+    """Train a saccadic agent; every option has its unit and reason beside it."""
+
+    preset: Preset = "default"
+    """Options to begin from; others on the command line change them."""
+    config: Path | None = None
+    """Options to begin from, in a JSON file, such as the config.json of a run."""
+    resume: bool = False
+    """Take up the run in the folder --out where it was saved last, to the very same numbers."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained agent on a test set: one episode an image, the policy's mode."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    data: str | None = None
+    """Other data than it was trained on, of the same classes and size; see `train --help`."""
+    json: Path | None = None
+    """File to write the figures to."""
+    device: str = "auto"
+    """Where to compute: "cpu", "cuda"; "auto" takes a GPU if there is one."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """See where an agent looks and what it sees there: a picture and an animation."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    images: Annotated[Path | None, tyro.conf.Positional] = None
+    """A picture, or a folder of them, to look at; without it, scenes of the run's test set."""
+    out: Path | None = None
+    """Folder for gaze.png and gaze.gif; the run folder unless given."""
+    count: int = 6
+    """How many episodes to show."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make one self-contained HTML file of a run, report.html in its folder."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train on digits drawn on the fly, for minutes, and leave pictures and a report."""
+
+    out: Path = Path("runs/demo")
+    """Run folder; what another version left there is replaced."""
+    threads: int = 0
+    """CPU threads; 0 takes one for each core."""
+
+
+Work = Callable[[], None]  # what is left to do once all input has been found good
+
+
+def train(args: Train, console: Console) -> Work:
+    """Prepares `saccade train`."""
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    config = TrainConfig(**{name: getattr(args, name) for name in names})
+    if args.resume:
+        config = same_run(config)
+    run = Run(config, resume=args.resume)
+
+    def work() -> None:
+        show(run.train(console), console)
+        console.print(f"run folder: {config.out}   (next: saccade report {config.out})")
+
+    return work
+
+
+def same_run(config: TrainConfig) -> TrainConfig:
+    """The configuration to resume: the run's own, with only the machine's options changed.
+
+    Raises:
+        ValueError: If other options differ from the run's.
+    """
+    saved = read_config(config.out / "config.json")
+    free = {name: getattr(config, name) for name in ("out", "device", "threads", "save_seconds")}
+    resumed = dataclasses.replace(saved, **free)
+    wanted = dataclasses.replace(config, minutes=0.0)  # has become a number of updates
+    other = [key for key, value in wanted.to_json().items() if value != resumed.to_json()[key]]
+    if other:
+        raise ValueError(
+            f"{config.out} was begun with another --{other[0].replace('_', '-')}; resume it "
+            "without that option, or choose another folder with --out"
+        )
+    return resumed
+
+
+def evaluate_run(args: Evaluate, console: Console) -> Work:
+    """Prepares `saccade evaluate`."""
+    config = read_config(args.run / "config.json")
+    device = choose_device(args.device)
+    agent = load_agent(args.run, device)
+    spec, splits = agent.spec, load_data(args.data or config.data, seed=config.seed)
+    maker = make_scenes(config, splits.test.to(device))
+    if maker.shape != (spec.channels, spec.height, spec.width):
+        raise ValueError(
+            f"{splits.name} gives scenes of {maker.shape} (channels, height, width); the agent "
+            f"was trained on {(spec.channels, spec.height, spec.width)}"
+        )
+    if splits.test.classes != spec.classes:
+        raise ValueError(f"{splits.name} has other classes than the agent was trained on")
+    if args.json is not None and not args.json.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {args.json.parent} to write to")
+
+    def work() -> None:
+        habits = {"glimpses": spec.glimpses, "first": spec.first}
+        summary = {
+            "accuracy": {
+                gaze: evaluate(agent.network, maker, "test", gaze=gaze, **habits).accuracy
+                for gaze in GAZES
+            },
+            "readers": "own",
+            "data": splits.name,
+            "scene": config.scene,
+            "augmented": config.augment,
+            "images_by_split": {"test": len(splits.test)},
+        }
+        show(summary, console)
+        if args.json is not None:
+            write_json(args.json, summary)
+
+    return work
+
+
+def watch(args: Watch, console: Console) -> Work:
+    """Prepares `saccade watch`."""
+    if args.count < 1:
+        raise ValueError(f"--count must be 1 or more, got {args.count}")
+    out = args.out or args.run
+    if args.images is None:
+        episodes = run_episodes(args.run, args.count)
+    else:
+        episodes = look_at_files(args.run, args.images, args.count)
+
+    def work() -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in make_pictures(episodes, out):
+            console.print(str(path))
+
+    return work
+
+
+def report(args: Report, console: Console) -> Work:
+    """Prepares `saccade report`."""
+    make = prepare_report(args.run)
+    return lambda: console.print(str(make()))
+
+
+def demo(args: Demo, console: Console) -> Work:
+    """Prepares `saccade demo`."""
+    config = dataclasses.replace(PRESETS["demo"], out=args.out, threads=args.threads)
+    folder, resume = args.out, False
+    if (folder / "config.json").is_file():
+        saved = dataclasses.replace(read_config(folder / "config.json"), threads=args.threads)
+        resume = saved == config
+        if not resume:
+            raise ValueError(f"{folder} holds another run; remove it, or choose --out")
+    done = resume and (folder / "summary.json").is_file()
+    run = None if done else Run(config, resume=resume)
+
+    def work() -> None:
+        summary = read_json(folder / "summary.json") if run is None else run.train(console)
+        pictures = make_pictures(run_episodes(folder, 6), folder)
+        page = prepare_report(folder)()
+        show(summary, console)
+        spent = sum(summary["seconds_by_gaze"].values())
+        console.print(f"trained for {spent:.0f} s in all; see")
+        for path in (page, *pictures, folder / "summary.json", folder / "model.safetensors"):
+            console.print(f"  {path}")
+
+    return work
+
+
+COMMANDS: dict[str, tuple[type[Any], Callable[[Any, Console], Work]]] = {
+    "train": (Train, train),
+    "evaluate": (Evaluate, evaluate_run),
+    "watch": (Watch, watch),
+    "report": (Report, report),
+    "demo": (Demo, demo),
+}
+
+
+def train_defaults(arguments: list[str]) -> Train:
+    """The options that `saccade train` begins from: a preset, a file, or the run to resume.
+
+    Raises:
+        ValueError: If two of them are named, or the file is no configuration.
+        FileNotFoundError: If the file is not there.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", choices=list(PRESETS))
+    first.add_argument("--config", type=Path)
+    first.add_argument("--out", type=Path)
+    first.add_argument("--resume", action="store_true")
+    known, _ = first.parse_known_args(arguments)
+    if known.preset and known.config:
+        raise ValueError("--preset and --config both say what to begin from; give one of them")
+    config = PRESETS[known.preset or "default"]
+    if known.config is not None:
+        config = read_config(known.config)
+    elif known.resume:
+        folder = known.out or config.out
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder} holds no run to resume; name it with --out")
+        config = read_config(folder / "config.json")
+    return Train(**{f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0, 1 where work failed, 2 where it could not begin, 130 where stopped.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print("usage: saccade COMMAND [options]     (saccade COMMAND --help tells the options)\n")
+        for command, (kind, _) in COMMANDS.items():
+            print(f"  {command:9} {(kind.__doc__ or '').splitlines()[0]}")
+        return 0
+    if name not in COMMANDS:
+        return fail(f"there is no command {name!r}; choose from {', '.join(COMMANDS)}", 2)
+    kind, prepare = COMMANDS[name]
+    console = Console()
+    try:
+        default = train_defaults(arguments[1:]) if name == "train" else tyro.MISSING_NONPROP
+        args = tyro.cli(kind, args=arguments[1:], prog=f"saccade {name}", default=default)
+        work = prepare(args, console)
+    except (ValueError, OSError, ImportError) as error:
+        return fail(str(error), 2)
+    try:
+        work()
+    except Interrupted as stop:
+        return fail(f"{stop}; go on with --resume", 130)
+    except FloatingPointError as error:
+        return fail(str(error), 1)
+    return 0
+
+
+def fail(sentence: str, code: int) -> int:
+    """Says what is wrong and passes on the exit code."""
+    print(f"saccade: {sentence}", file=sys.stderr)
+    return code

@@ -1,0 +1,234 @@
+"""What can be chosen about a training run: one frozen dataclass, and the presets."""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from saccade.agent import AgentSpec, First
+from saccade.network import CORES
+from saccade.retina import Retina
+from saccade.scenes import Layout
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run."""
+
+    data: str = "digits"
+    """What to look at: "digits" (drawn here), "mnist", or a path to IDX files, to a folder with
+    one sub-folder a class, or to an .npz file."""
+    download: bool = False
+    """Fetch MNIST, if it is asked for and not there, and verify its checksum."""
+    scene: Layout = "centered"
+    """How images become scenes: as they are, moved over a canvas, or hidden among clutter."""
+    side: int = 0
+    """Side of the canvas in pixels; 0 takes 60 for 28x28 images, others in proportion."""
+    clutter: int = 4
+    """Pieces of other images on a cluttered canvas; the paper has 4 at 60x60, 8 at 100x100."""
+    clutter_size: int = 8
+    """Side of such a piece in pixels."""
+    augment: bool = False
+    """Rotate, scale, shear and shift the training images at random (never the test images)."""
+
+    size: int = 8
+    """Side of a glimpse in cells; at the finest scale a cell is a pixel."""
+    scales: int = 1
+    """How many windows the retina has around a fixation."""
+    factor: int = 2
+    """By how much each window is wider than the one inside it."""
+    glimpses: int = 6
+    """Glimpses in an episode."""
+    first: First = "center"
+    """Where the first glimpse goes: center, uniform random (the paper's) or learned."""
+    gaze: Literal["learned", "random", "center", "raster"] = "learned"
+    """Who moves the eye; a script instead of the policy trains a reader for that gaze."""
+
+    join: Literal["add", "multiply"] = "add"
+    """How what was seen and where it was meet in the encoder."""
+    core: Literal["rnn", "gru", "lstm"] = "rnn"
+    """The recurrent core; "rnn" is the paper's rectified one."""
+    what: int = 128
+    """Width of the layer that reads a glimpse."""
+    where: int = 128
+    """Width of the layer that reads a location."""
+    hidden: int = 256
+    """Width of the core."""
+    policy_hidden: int = 128
+    """Width of the policy's hidden layer."""
+
+    batch: int = 256
+    """Scenes in an update."""
+    rollouts: int = 1
+    """Episodes on each of them."""
+    updates: int = 5000
+    """Updates to train for; set by minutes where that is given."""
+    minutes: float = 0.0
+    """Minutes to train for, turned once into a number of updates by timing the first seconds;
+    0 leaves the number of updates."""
+    reward: Literal["terminal", "dense"] = "terminal"
+    """What the policy is paid: 1 for the right class at the end, or, glimpse by glimpse, the drop
+    in cross-entropy."""
+    baseline: Literal["learned", "leave-one-out"] = "learned"
+    """What its returns are compared with: a learned guess, or the other rollouts on the scene."""
+    sigma: float = 0.1
+    """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
+    policy_weight: float = 0.01
+    """Weight of the REINFORCE loss; its advantages are normalized."""
+    discount: float = 1.0
+    """Discount of later rewards."""
+    early: float = 0.0
+    """Weight of the mean cross-entropy after the glimpses before the last; 0 trains the last."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """The optimizer."""
+    lr: float = 1e-3
+    """Its highest learning rate, reached after the warm-up, then lowered to 0 by a cosine."""
+    weight_decay: float = 0.01
+    """Weight decay."""
+    warmup: int = 200
+    """Updates over which the learning rate rises linearly."""
+    clip_norm: float = 5.0
+    """Highest norm of the whole gradient; longer ones are shortened to it."""
+
+    readers: bool = False
+    """Train, after the agent, a reader for random, center and raster gaze each, with the same
+    number of updates, to compare it with (takes up to three times as long again)."""
+    out: Path = Path("runs/train")
+    """Run folder: checkpoint, metrics and summary."""
+    seed: int = 0
+    """Decides weights, order, scenes and noise; one seed gives one run, bit for bit."""
+    device: str = "auto"
+    """Where to compute: "cpu", "cuda", "cuda:1"; "auto" takes a GPU if there is one."""
+    threads: int = 0
+    """CPU threads; 0 leaves PyTorch's choice."""
+    log_every: int = 50
+    """Updates between two lines of metrics."""
+    eval_every: int = 1000
+    """Updates between two looks at the validation set."""
+    save_seconds: float = 30.0
+    """Seconds between two checkpoints: what a kill may lose."""
+
+    def check(self) -> "TrainConfig":
+        """Returns itself if the numbers make sense.
+
+        Raises:
+            ValueError: In one sentence, naming the option.
+        """
+        for name in ("size", "scales", "factor", "glimpses", "what", "where", "hidden",
+                     "policy_hidden", "batch", "rollouts", "updates", "clutter_size",
+                     "log_every", "eval_every"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
+        for name in ("side", "clutter", "minutes", "policy_weight", "early", "weight_decay",
+                     "warmup", "threads", "save_seconds", "seed"):  # fmt: skip
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
+        for name in ("sigma", "lr", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
+        if not 0 <= self.discount <= 1:
+            raise ValueError(f"--discount must be from 0 to 1, got {self.discount}")
+        if self.baseline == "leave-one-out" and self.rollouts < 2:
+            raise ValueError("--baseline leave-one-out needs --rollouts of 2 or more")
+        for name, choices in (
+            ("core", CORES), ("gaze", ("learned", "random", "center", "raster")),
+            ("first", ("center", "random", "learned")), ("join", ("add", "multiply")),
+            ("scene", ("centered", "translated", "cluttered")),
+            ("reward", ("terminal", "dense")), ("optimizer", ("adamw", "adam")),
+            ("baseline", ("learned", "leave-one-out")),
+        ):  # fmt: skip
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"--{name} is one of {', '.join(choices)}; got {getattr(self, name)!r}"
+                )
+        Retina(self.size, self.scales, self.factor)
+        return self
+
+    def agent_spec(self, shape: tuple[int, int, int], classes: tuple[str, ...]) -> AgentSpec:
+        """The agent to train, for scenes of `shape` (channels, height, width)."""
+        channels, height, width = shape
+        names = ("what", "where", "hidden", "policy_hidden", "join", "core")
+        return AgentSpec(
+            retina=Retina(self.size, self.scales, self.factor),
+            glimpses=self.glimpses,
+            first=self.first,
+            channels=channels,
+            height=height,
+            width=width,
+            classes=classes,
+            network={name: getattr(self, name) for name in names},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "out": str(self.out)}
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def from_json(values: dict[str, Any]) -> TrainConfig:
+    """Reads a configuration from JSON values: the fields, or a run's whole config.json.
+
+    Raises:
+        ValueError: If a name is unknown or a value has the wrong type.
+    """
+    values = values.get("config", values)
+    types = {field.name: type(field.default) for field in fields(TrainConfig)}
+    unknown = sorted(set(values) - set(types))
+    if unknown:
+        raise ValueError(f"unknown options in the configuration: {', '.join(unknown)}")
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        kind = types[name]
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is Path and isinstance(value, str):
+            value = Path(value)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise ValueError(f"{name} in the configuration must be {kind.__name__}, got {value!r}")
+        read[name] = value
+    return TrainConfig(**read)
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Reads a configuration file, such as the config.json of a run.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not JSON, or not a configuration.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no configuration file {path}")
+    try:
+        values = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is not a configuration: it holds a {type(values).__name__}")
+    return from_json(values)
+
+
+_PAPER_60 = TrainConfig(data="mnist", scene="translated", side=60, size=12, scales=3, glimpses=8)
+
+PRESETS: dict[str, TrainConfig] = {
+    "default": TrainConfig(),
+    "mnist-cpu": TrainConfig(data="mnist", augment=True, updates=25_000),
+    "translated-60": replace(_PAPER_60, augment=True, updates=30_000),
+    "cluttered-60": replace(_PAPER_60, scene="cluttered", augment=True, updates=30_000),
+    "cluttered-100": replace(
+        _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, augment=True, updates=30_000
+    ),
+    "demo": TrainConfig(
+        scene="cluttered", side=60, size=8, scales=3, glimpses=6, reward="dense", early=0.5,
+        batch=128, updates=2000, readers=True, out=Path("runs/demo"),
+    ),
+}  # fmt: skip
+
+
+def thread_count(config: TrainConfig) -> int:
+    """CPU threads to use: as configured, or one for each core that this process may use."""
+    return config.threads or len(os.sched_getaffinity(0))

@@ -1,0 +1,98 @@
+"""Evaluation: one rollout an image, at the policy's mode, on a fixed set of scenes."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from saccade.agents.rollout import rollout
+from saccade.counter import make_key, row_keys
+from saccade.data import ImageSet
+from saccade.envs.classify import Classify
+from saccade.envs.core import GazeCore
+from saccade.network import GazeNetwork
+from saccade.scanpath import Scanpath
+from saccade.scenes import SceneMaker
+
+# Scene j of a split is the same in every run: its key comes from these, never from the seed.
+SPLIT_SEEDS = {"validation": 1_000_001, "test": 2_000_003}
+
+
+class Evaluation(NamedTuple):
+    """What an agent did on a split.
+
+    Attributes:
+        accuracy: Fraction right after each glimpse, T numbers.
+        scanpath: The first episodes, on the CPU.
+        scenes: `(len(scanpath), C, H, W)` uint8, what they looked at, on the CPU.
+        labels: `(len(scanpath),)` int64, on the CPU.
+    """
+
+    accuracy: list[float]
+    scanpath: Scanpath
+    scenes: Tensor
+    labels: Tensor
+
+
+def split_keys(split: str, count: int, device: torch.device | str) -> Tensor:
+    """`(count,)` keys of the scenes of a split, one for each of its images."""
+    return row_keys(make_key(SPLIT_SEEDS[split], device), count)
+
+
+@torch.no_grad()
+def evaluate(
+    network: GazeNetwork,
+    maker: SceneMaker,
+    split: str,
+    *,
+    glimpses: int,
+    first: str,
+    gaze: str = "learned",
+    batch: int = 500,
+    keep: int = 64,
+) -> Evaluation:
+    """Plays one episode on every image of a split, without noise.
+
+    Args:
+        network: Who looks.
+        maker: Makes the scenes; its pool is the split's images, each shown once, in order.
+        split: "validation" or "test": decides the scenes.
+        glimpses: T.
+        first: The agent's rule for the first location.
+        gaze: "learned", or the name of a script that chooses in the policy's place.
+        batch: Images at a time.
+        keep: How many of the first episodes to return whole, 1 or more.
+    """
+    pool: ImageSet = maker.pool
+    device = pool.images.device
+    keys = split_keys(split, len(pool), device)
+    kept, right = [], []
+    for index in torch.arange(len(pool), device=device).split(batch):
+        core = GazeCore(
+            Classify(maker),
+            network.retina,
+            glimpses,
+            len(index),
+            first="random" if first == "random" else "center",
+            device=device,
+        )
+        played = rollout(
+            network,
+            core,
+            key=keys[index],
+            index=index,
+            gaze=gaze,
+            learned_first=first == "learned",
+        )
+        right.append(played.logits.argmax(-1) == played.target[:, None])
+        wanted = max(0, keep - int(index[0]))
+        if wanted and core.scene is not None:
+            scenes = core.scene.images[:wanted].cpu()
+            kept.append((played.scanpath[:wanted].cpu(), scenes, played.target[:wanted].cpu()))
+    scanpaths, images, labels = zip(*kept, strict=True)
+    return Evaluation(
+        accuracy=torch.cat(right).double().mean(0).tolist(),
+        scanpath=Scanpath.cat(scanpaths),
+        scenes=torch.cat(images),
+        labels=torch.cat(labels),
+    )

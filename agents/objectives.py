@@ -1,0 +1,131 @@
+"""What is learned from a rollout: returns, baselines and losses, as pure functions.
+
+The hybrid objective of Mnih et al. 2014 (section 3): cross-entropy trains what sees and
+remembers, REINFORCE (Williams 1992) trains where to look, regression trains the baseline.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saccade.agents.rollout import Rollout
+from saccade.network import GaussianPolicy
+
+# Which loss trains which modules of the network, and no other.
+ROUTING: dict[str, frozenset[str]] = {
+    "classify": frozenset({"encoder", "core", "classifier"}),
+    "policy": frozenset({"policy"}),
+    "baseline": frozenset({"baseline"}),
+}
+
+
+class Losses(NamedTuple):
+    """The three losses, each a scalar, unweighted, and the mean return they were made from."""
+
+    classify: Tensor
+    policy: Tensor
+    baseline: Tensor
+    reward: Tensor
+
+
+def cross_entropies(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy after each glimpse: `(N, T, K)` logits and `(N,)` labels to `(N, T)`."""
+    batch, steps, classes = logits.shape
+    flat = F.cross_entropy(
+        logits.reshape(-1, classes), target.repeat_interleave(steps), reduction="none"
+    )
+    return flat.view(batch, steps)
+
+
+def dense_rewards(entropies: Tensor, classes: int) -> Tensor:
+    """Reward for each glimpse: by how much it lowered the cross-entropy.
+
+    Args:
+        entropies: `(N, T)` cross-entropy after each glimpse.
+        classes: K; before the first glimpse the cross-entropy is that of a blind guess, log K.
+
+    Returns:
+        `(N, T)`; entry t is the reward of the choice that led to glimpse t.
+    """
+    blind = torch.full_like(entropies[:, :1], float(torch.tensor(classes).log()))
+    return -torch.diff(entropies, dim=1, prepend=blind)
+
+
+def returns_to_go(rewards: Tensor, discount: float) -> Tensor:
+    """Discounted sum of this and all later rewards, `(N, T)` to `(N, T)`."""
+    total, out = torch.zeros_like(rewards[:, 0]), []
+    for reward in reversed(rewards.unbind(1)):
+        total = reward + discount * total
+        out.append(total)
+    return torch.stack(out[::-1], 1)
+
+
+def leave_one_out(returns: Tensor, rollouts: int) -> Tensor:
+    """The mean return of the other rollouts on the same scene (Kool et al. 2019).
+
+    Args:
+        returns: `(B * rollouts, A)`, rows of a scene being neighbors.
+        rollouts: M, 2 or more.
+
+    Returns:
+        `(B * rollouts, A)` baselines, each independent of its own row.
+    """
+    grouped = returns.view(-1, rollouts, returns.shape[1])
+    others = (grouped.sum(1, keepdim=True) - grouped) / (rollouts - 1)
+    return others.view_as(returns)
+
+
+def normalize(advantages: Tensor) -> Tensor:
+    """Zero mean and unit standard deviation over all entries; spreads below 1e-4 stay small."""
+    spread = advantages.std(correction=0)
+    return (advantages - advantages.mean()) / (spread + 1e-4)
+
+
+def hybrid_losses(
+    rollout: Rollout,
+    *,
+    sigma: float,
+    reward: str,
+    baseline: str,
+    rollouts: int,
+    discount: float = 1.0,
+    early: float = 0.0,
+) -> Losses:
+    """The three losses of a rollout.
+
+    Args:
+        rollout: What was played, with gradients.
+        sigma: Spread that its locations were drawn with.
+        reward: "terminal", the environment's rewards, or "dense", the drop in cross-entropy.
+        baseline: "learned" or "leave-one-out".
+        rollouts: M, rows that share a scene.
+        discount: Of later rewards, in [0, 1].
+        early: Weight of the mean cross-entropy after the glimpses before the last.
+    """
+    entropies = cross_entropies(rollout.logits, rollout.target)  # (N, T)
+    classify = entropies[:, -1].mean()
+    if early and entropies.shape[1] > 1:
+        classify = classify + early * entropies[:, :-1].mean()
+
+    # Entry t is what glimpse t paid, t from 0; the last one, at T, is what the decision paid.
+    total, chosen = entropies.shape[1], rollout.means.shape[1]  # T, A
+    nothing = torch.zeros_like(entropies[:, :1].detach())
+    if reward == "dense":
+        gained = dense_rewards(entropies.detach(), rollout.logits.shape[-1])
+        paid = torch.cat([gained, nothing], 1)
+    else:
+        paid = torch.cat([nothing, rollout.scanpath.rewards], 1)  # step t leads to glimpse t + 1
+    if not chosen:
+        return Losses(classify, nothing.sum(), nothing.sum(), paid.sum(1).mean())
+    returns = returns_to_go(paid, discount)[:, total - chosen : total]  # (N, A)
+    guess = leave_one_out(returns, rollouts) if baseline == "leave-one-out" else rollout.values
+    advantages = normalize(returns - guess.detach())
+    log_probs = GaussianPolicy.log_prob(rollout.samples, rollout.means, sigma)  # (N, A)
+    return Losses(
+        classify=classify,
+        policy=-(log_probs * advantages).sum(1).mean(),
+        baseline=F.mse_loss(rollout.values, returns),
+        reward=paid.sum(1).mean(),
+    )

@@ -1,0 +1,191 @@
+"""Learning to look by REINFORCE, in the order in which it happens.
+
+Mnih, Heess, Graves & Kavukcuoglu 2014, "Recurrent Models of Visual Attention", section 3:
+a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where to look. Deltas:
+
+- AdamW with warm-up, cosine and gradient clipping, in place of SGD with momentum
+- advantages are normalized over the batch; the REINFORCE loss has a weight of its own
+- the policy has a hidden layer and a tanh mean, and sees the core's state detached
+- the last location, at which nothing looks, is neither sampled nor scored
+- optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
+  cross-entropy); cross-entropy after every glimpse; random affine augmentation
+
+All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
+whenever it is run, so there is no random state to store, and resuming is exact.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.agents.config import TrainConfig
+from saccade.agents.evaluate import Evaluation, evaluate
+from saccade.agents.objectives import Losses, hybrid_losses
+from saccade.agents.rollout import Rollout, rollout
+from saccade.counter import fold, integers, make_key, row_keys
+from saccade.data import ImageSet, Splits
+from saccade.envs.classify import Classify
+from saccade.envs.core import GazeCore
+from saccade.network import GazeNetwork
+from saccade.scenes import SceneMaker, default_side
+
+MODULES = ("encoder", "core", "policy", "classifier", "baseline")
+
+
+def make_scenes(config: TrainConfig, pool: ImageSet, augment: bool = False) -> SceneMaker:
+    """The scenes that a configuration asks for, made from the images of one split."""
+    side = config.side or default_side(config.scene, *pool.images.shape[-2:])
+    return SceneMaker(pool, config.scene, side, config.clutter, config.clutter_size, augment)
+
+
+class Reinforce:
+    """A learner: network, optimizer and the number of updates done, which is all its state.
+
+    Args:
+        config: What to do.
+        splits: Images to learn from and to validate on, on the device.
+        device: Where to compute.
+    """
+
+    def __init__(self, config: TrainConfig, splits: Splits, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.scenes = make_scenes(config, splits.train, config.augment)
+        self.validation = make_scenes(config, splits.validation)
+        self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network: GazeNetwork = self.spec.build().to(device)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.optimizer = kind(
+            self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+        self.core = GazeCore(
+            Classify(self.scenes),
+            self.spec.retina,
+            config.glimpses,
+            config.batch,
+            rollouts=config.rollouts,
+            first="random" if config.first == "random" else "center",
+            device=device,
+        )
+        self.key = make_key(config.seed, device)
+        self.updates = 0
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def update(self) -> dict[str, Tensor]:
+        """One batch of fresh scenes, one step of the optimizer.
+
+        Returns:
+            Metrics of this update, tensors on the device: nothing here waits for it.
+        """
+        config = self.config
+        # 1. Play: every scene of the batch is new, so is every draw of the policy.
+        played = rollout(
+            self.network,
+            self.core,
+            key=row_keys(fold(fold(self.key, "update"), self.updates), config.batch),
+            index=self._next_images(),
+            gaze=config.gaze,
+            learned_first=config.first == "learned",
+            sigma=config.sigma,
+        )
+        # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
+        losses = hybrid_losses(
+            played,
+            sigma=config.sigma,
+            reward=config.reward,
+            baseline=config.baseline,
+            rollouts=config.rollouts,
+            discount=config.discount,
+            early=config.early,
+        )
+        loss = losses.classify + config.policy_weight * losses.policy + losses.baseline
+        # 3. Learn.
+        self.optimizer.zero_grad()
+        loss.backward()
+        norms = {name: self._gradient_norm(name) for name in MODULES}
+        whole = torch.stack(list(norms.values())).norm()
+        shrink = (config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(self._gradients(self.network), shrink)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.updates)
+        self.optimizer.step()
+        self.updates += 1
+        return self._metrics(played, losses, norms)
+
+    def learning_rate(self, update: int) -> float:
+        """Rises linearly over `warmup` updates, then falls to 0 by a cosine."""
+        config = self.config
+        if update < config.warmup:
+            return config.lr * (update + 1) / config.warmup
+        done = (update - config.warmup) / max(1, config.updates - config.warmup)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def validate(self, gaze: str) -> Evaluation:
+        """Looks at the validation set, with this network's own reader behind any gaze."""
+        config = self.config
+        return evaluate(
+            self.network,
+            self.validation,
+            "validation",
+            glimpses=config.glimpses,
+            first=config.first,
+            gaze=gaze,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the weights."""
+        return {"updates": self.updates, "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up where `state_dict` was taken; the weights are loaded apart."""
+        self.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _next_images(self) -> Tensor:
+        """Numbers of the images of this update: each epoch shows every image once."""
+        epoch, place = divmod(self.updates * self.config.batch, len(self.scenes.pool))
+        parts: list[Tensor] = []
+        missing = self.config.batch
+        while missing:
+            part = self._epoch_order(epoch)[place : place + missing]
+            parts.append(part)
+            missing, epoch, place = missing - len(part), epoch + 1, 0
+        return torch.cat(parts)
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            key = fold(fold(self.key, "epoch"), epoch)
+            draws = integers(row_keys(key, len(self.scenes.pool)), 2**31, 1)[:, 0]
+            self._epoch, self._order = epoch, draws.argsort(stable=True)
+        return self._order
+
+    @staticmethod
+    def _gradients(module: torch.nn.Module) -> list[Tensor]:
+        return [each.grad for each in module.parameters() if each.grad is not None]
+
+    def _gradient_norm(self, name: str) -> Tensor:
+        gradients = self._gradients(getattr(self.network, name))
+        if not gradients:
+            return torch.zeros((), device=self.device)
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def _metrics(
+        self, played: Rollout, losses: Losses, norms: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What shows a run that goes wrong; README, "What the metrics mean"."""
+        right = played.logits.detach().argmax(-1) == played.target[:, None]  # (N, T)
+        outside = (played.samples.abs() > 1).any(-1)
+        metrics = {
+            "accuracy": right.float().mean(0),
+            "loss_classify": losses.classify.detach(),
+            "loss_policy": losses.policy.detach(),
+            "loss_baseline": losses.baseline.detach(),
+            "reward": losses.reward.detach(),
+        }
+        if played.means.numel():
+            metrics["policy_spread"] = played.means.detach().std(0, correction=0).mean()
+            metrics["clipped"] = outside.float().mean()
+        return metrics | {f"grad_norm_{name}": norm for name, norm in norms.items()}

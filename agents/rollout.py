@@ -1,0 +1,117 @@
+"""Rollout: one trip through a batch of episodes, with what the losses need kept along the way."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from saccade.agents.gaze import SCRIPTS
+from saccade.counter import fold, normal
+from saccade.envs.core import GazeCore
+from saccade.network import GazeNetwork
+from saccade.scanpath import Scanpath
+
+
+class Rollout(NamedTuple):
+    """N episodes of T glimpses, with A locations that the policy chose.
+
+    A is T - 1, or T where the first location is learned, or 0 where a script chose. Choice a was
+    made from what was remembered just before it.
+
+    Attributes:
+        scanpath: The record, without gradients.
+        logits: `(N, T, K)` after each glimpse; gradients to classifier, core and encoder.
+        values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
+        means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy alone.
+        samples: `(N, A, 2)` what was drawn around it, unclipped; no gradients.
+        target: `(N,)` int64 labels.
+    """
+
+    scanpath: Scanpath
+    logits: Tensor
+    values: Tensor
+    means: Tensor
+    samples: Tensor
+    target: Tensor
+
+
+def rollout(
+    network: GazeNetwork,
+    core: GazeCore,
+    *,
+    key: Tensor,
+    index: Tensor | None = None,
+    gaze: str = "learned",
+    learned_first: bool = False,
+    sigma: float = 0.0,
+) -> Rollout:
+    """Plays one batch of episodes to their end.
+
+    Gradients are cut here, in this one place: policy and baseline read detached features, and a
+    location is detached where it is sampled (the routing that `objectives.ROUTING` declares).
+
+    Args:
+        network: Who looks.
+        core: The world; all its rows are reset.
+        key: `(B,)` int64, one for each scene; decides the scene and the noise of its rows.
+        index: `(B,)` int64, which item of the task each scene shows.
+        gaze: "learned", or a name in `SCRIPTS`, which then chooses in the policy's place.
+        learned_first: Whether the policy chooses the first location too.
+        sigma: Spread of the Gaussian around the policy's mean, in locations; 0 gives the mode.
+    """
+    noise_key = fold(key[:, None], torch.arange(core.rollouts, device=core.device)).view(-1)
+    noise_key = fold(noise_key, "gaze")
+    state, total = network.start(core.rows), core.glimpses
+    before = [state[0]]  # features before each glimpse, then after the last
+    means, samples, seen, rewards = [], [], [], []
+
+    def choose(t: int) -> Tensor:
+        """The location of glimpse t, counted from 0."""
+        if gaze != "learned":
+            return SCRIPTS[gaze](t, total, noise_key)
+        mean = network.policy(before[t].detach())
+        sample = mean.detach()
+        if sigma:
+            sample = sample + sigma * normal(fold(noise_key, t), 2)
+        means.append(mean)
+        samples.append(sample)
+        return sample
+
+    # A script that is a whole path starts it; random gaze starts where the learned one does.
+    starts = learned_first if gaze == "learned" else gaze != "random"
+    observation = core.reset(index=index, key=key, location=choose(0) if starts else None)
+    undecided = torch.zeros(core.rows, dtype=torch.int64, device=core.device)
+    for t in range(1, total + 1):
+        seen.append(observation)
+        state = network.see(observation.glimpse, observation.gaze, state)
+        before.append(state[0])
+        if t < total:
+            step = core.step(choose(t), undecided)
+            observation = step.observation
+            rewards.append(step.reward)
+    logits = network.classifier(torch.stack(before[1:], 1))  # (N, T, K)
+    last = core.step(observation.gaze, logits[:, -1].detach().argmax(-1))
+    rewards.append(last.reward)
+
+    values = network.baseline(torch.stack(before, 1).detach())[..., 0]  # (N, T + 1)
+    chosen = len(means)
+    scanpath = Scanpath(
+        locations=torch.stack([each.gaze for each in seen], 1),
+        glimpses=torch.stack([each.glimpse for each in seen], 1),
+        beliefs=logits.detach().softmax(-1),
+        values=values[:, 1:].detach(),
+        rewards=torch.stack(rewards, 1),
+        stop=observation.t,
+        retina=core.retina,
+        height=core.task.shape[1],
+        width=core.task.shape[2],
+    )
+    none = values.new_zeros(core.rows, 0, 2)
+    return Rollout(
+        scanpath=scanpath,
+        logits=logits,
+        values=values[:, total - chosen : total],
+        means=torch.stack(means, 1) if means else none,
+        samples=torch.stack(samples, 1) if samples else none,
+        target=core.target[core.image_index],
+    )

@@ -1,0 +1,79 @@
+"""Where things are: the one place that turns gaze locations into pixels and back.
+
+Convention:
+    A location is `(x, y)`, float, in [-1, 1]; x runs to the right, y runs down.
+    -1 and +1 are the outer *edges* of the image (as `align_corners=False`), (0, 0) its center.
+    Pixel i of a side of W pixels covers [i, i + 1) and has its center at (2i + 1)/W - 1.
+    Sizes are `(height, width)`; images may have any shape; locations may lie outside.
+
+Scale s of a retina covers a square of side n = size * factor**s pixels. Along each axis its
+window starts at floor(c - n/2 + 1/2), c = (x + 1)/2 * W in float64: round half up. For even
+n all windows are concentric around one vertex of the pixel grid; for odd n scale 0 is
+centered on a pixel.
+"""
+
+import torch
+from torch import Tensor
+
+
+def to_pixels(locations: Tensor, height: int, width: int) -> Tensor:
+    """Turns locations into continuous pixel coordinates.
+
+    Args:
+        locations: `(..., 2)` as (x, y) in [-1, 1].
+        height: Image height in pixels.
+        width: Image width in pixels.
+
+    Returns:
+        `(..., 2)` float64 as (x, y) in [0, width] and [0, height]; pixel i has its center
+        at i + 0.5.
+    """
+    side = torch.tensor([width, height], dtype=torch.float64, device=locations.device)
+    return (locations.double() + 1) / 2 * side
+
+
+def to_locations(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Turns continuous pixel coordinates into locations; the inverse of `to_pixels`.
+
+    Args:
+        pixels: `(..., 2)` as (x, y); the center of pixel i is i + 0.5.
+        height: Image height in pixels.
+        width: Image width in pixels.
+
+    Returns:
+        `(..., 2)` float32 as (x, y) in [-1, 1].
+    """
+    side = torch.tensor([width, height], dtype=torch.float64, device=pixels.device)
+    return (pixels.double() / side * 2 - 1).float()
+
+
+def window_sides(size: int, scales: int, factor: int) -> list[int]:
+    """Sides in pixels of a retina's windows, finest first: `size * factor**s`."""
+    return [size * factor**s for s in range(scales)]
+
+
+def window_starts(
+    locations: Tensor, size: int, scales: int, factor: int, height: int, width: int
+) -> Tensor:
+    """First pixel of every window of a retina, on each axis.
+
+    Args:
+        locations: `(N, 2)` as (x, y), finite.
+        size: Side of a glimpse in pixels.
+        scales: How many windows.
+        factor: By how much each window is wider than the one inside it.
+        height: Image height in pixels.
+        width: Image width in pixels.
+
+    Returns:
+        `(N, scales, 2)` int64 as (x, y); may be negative or beyond the image. Windows that
+        miss the image altogether are pulled up to its border, which they still miss.
+    """
+    centers = to_pixels(locations, height, width)  # (N, 2)
+    sides = locations.new_tensor(window_sides(size, scales, factor), dtype=torch.float64)
+    starts = torch.floor(centers[:, None, :] - sides[None, :, None] / 2 + 0.5)  # (N, S, 2)
+    limit = locations.new_tensor([width, height], dtype=torch.float64)
+    lowest = -sides[:, None].expand(-1, 2)
+    # A NaN cannot become an integer: it is sent outside, where a glimpse is all zero.
+    starts = torch.nan_to_num(starts, nan=float("inf"))
+    return torch.minimum(torch.maximum(starts, lowest), limit).long()

@@ -1,0 +1,172 @@
+"""The network: encoder of what and where, recurrent core, and the three heads on its state.
+
+The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defaults:
+
+    glimpse  -> what  (128) --+
+                              +-> g (256) -> core (256) -> features -> policy     (2)
+    location -> where (128) --+                                     -> classifier (K)
+                                                                    -> baseline   (1)
+
+Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core may be a GRU or an
+LSTM; the policy has a hidden layer and a tanh mean. No part knows the size of the images.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saccade.retina import Retina
+
+State = tuple[Tensor, ...]  # each (N, hidden); the first holds the features that heads read
+
+
+class GlimpseEncoder(nn.Module):
+    """Joins what was seen and where into one vector.
+
+    Args:
+        inputs: Numbers in a glimpse, scales * channels * size * size.
+        what: Width of the layer that reads the glimpse.
+        where: Width of the layer that reads the location.
+        outputs: Width of the result.
+        join: "add" (Mnih et al. 2014) or "multiply" (Ba et al. 2015).
+    """
+
+    def __init__(
+        self, inputs: int, what: int, where: int, outputs: int, join: Literal["add", "multiply"]
+    ) -> None:
+        super().__init__()
+        self.join = join
+        self.what = nn.Sequential(nn.Flatten(), nn.Linear(inputs, what), nn.ReLU())
+        self.where = nn.Sequential(nn.Linear(2, where), nn.ReLU())
+        self.what_out = nn.Linear(what, outputs)
+        self.where_out = nn.Linear(where, outputs)
+
+    def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
+        """`(N, S, C, g, g)` glimpses and `(N, 2)` locations to `(N, outputs)`."""
+        what = self.what_out(self.what(glimpse))
+        where = self.where_out(self.where(location))
+        return F.relu(what + where if self.join == "add" else what * where)
+
+
+class RectifiedCore(nn.Module):
+    """h' = ReLU(W h + V g): the paper's core for classification."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.inputs = nn.Linear(inputs, hidden)
+        self.state = nn.Linear(hidden, hidden)
+
+    def forward(self, glimpse: Tensor, state: State) -> State:
+        """`(N, inputs)` and the state to the next state."""
+        return (F.relu(self.inputs(glimpse) + self.state(state[0])),)
+
+
+class GRUCore(nn.GRUCell):
+    """A gated recurrent unit."""
+
+    def forward(self, glimpse: Tensor, state: State) -> State:  # type: ignore[override]
+        """`(N, inputs)` and the state to the next state."""
+        return (super().forward(glimpse, state[0]),)
+
+
+class LSTMCore(nn.LSTMCell):
+    """A long short-term memory; the features are its output, not its cell."""
+
+    def forward(self, glimpse: Tensor, state: State) -> State:  # type: ignore[override]
+        """`(N, inputs)` and the state to the next state."""
+        return super().forward(glimpse, (state[0], state[1]))
+
+
+CORES: dict[str, tuple[Callable[[int, int], nn.Module], int]] = {  # and tensors in a state
+    "rnn": (RectifiedCore, 1),
+    "gru": (GRUCore, 1),
+    "lstm": (LSTMCore, 2),
+}
+
+
+class GaussianPolicy(nn.Module):
+    """Where to look next: the mean of a Gaussian over locations, of a spread given elsewhere.
+
+    Args:
+        features: Width of the core's features.
+        hidden: Width of the hidden layer.
+    """
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(..., features)` to means `(..., 2)`, (x, y) in (-1, 1)."""
+        return torch.tanh(self.net(features))
+
+    @staticmethod
+    def log_prob(samples: Tensor, means: Tensor, sigma: float) -> Tensor:
+        """Log density of samples `(..., 2)` as drawn, never of a clipped copy, up to a constant.
+
+        The constant, -log(2 pi sigma^2), has no gradient and is left out.
+        """
+        return -((samples - means) ** 2).sum(-1) / (2 * sigma**2)
+
+
+class GazeNetwork(nn.Module):
+    """Everything that learns, joined: encoder, core, policy, classifier, baseline.
+
+    Args:
+        retina: The sensor whose glimpses are read.
+        channels: Channels of the images, 1 or 3.
+        classes: K, number of classes.
+        what: Width of the layer that reads glimpses.
+        where: Width of the layer that reads locations.
+        hidden: Width of the encoder's result and of the core.
+        policy_hidden: Width of the policy's hidden layer.
+        join: How what and where meet, "add" or "multiply".
+        core: "rnn", "gru" or "lstm".
+    """
+
+    def __init__(
+        self,
+        retina: Retina,
+        channels: int,
+        classes: int,
+        *,
+        what: int = 128,
+        where: int = 128,
+        hidden: int = 256,
+        policy_hidden: int = 128,
+        join: Literal["add", "multiply"] = "add",
+        core: str = "rnn",
+    ) -> None:
+        super().__init__()
+        if core not in CORES:
+            raise ValueError(f"there is no core {core!r}; choose from {', '.join(CORES)}")
+        inputs = retina.scales * channels * retina.size**2
+        make_core, self.state_tensors = CORES[core]
+        self.retina = retina
+        self.hidden = hidden
+        self.encoder = GlimpseEncoder(inputs, what, where, hidden, join)
+        self.core = make_core(hidden, hidden)
+        self.policy = GaussianPolicy(hidden, policy_hidden)
+        self.classifier = nn.Linear(hidden, classes)
+        self.baseline = nn.Linear(hidden, 1)
+
+    def start(self, batch: int) -> State:
+        """The state before the first glimpse: zeros, each `(batch, hidden)`."""
+        zeros = self.classifier.weight.new_zeros(batch, self.hidden)
+        return (zeros,) * self.state_tensors
+
+    def see(self, glimpse: Tensor, location: Tensor, state: State) -> State:
+        """Takes in one glimpse.
+
+        Args:
+            glimpse: `(N, S, C, g, g)`.
+            location: `(N, 2)`, where it was taken.
+            state: What is remembered.
+
+        Returns:
+            The next state; its first tensor `(N, hidden)` is what the heads read.
+        """
+        return self.core(self.encoder(glimpse, location), state)

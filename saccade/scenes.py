@@ -1,0 +1,156 @@
+"""Scenes: digits, or any images, centered, moved over a canvas, or hidden among clutter.
+
+The classic glimpse tasks (Mnih et al. 2014, section 4) for any set of images: *centered* (the
+image as it is), *translated* (at a random place of a black canvas; 60x60 in the paper) and
+*cluttered* (translated, with square pieces of other images pasted around; four 8x8 pieces at
+60x60, eight at 100x100). A scene is a pure function of an image index and a random key, made
+on the device for a whole batch at once, so a test set is fixed by its keys and a training
+batch is fresh by its own.
+
+Delta from the paper, which leaves it open: where things overlap the brighter pixel stays.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from saccade.counter import fold, integers, uniform
+from saccade.data import ImageSet
+
+Layout = Literal["centered", "translated", "cluttered"]
+
+
+def random_affine(images: Tensor, key: Tensor) -> Tensor:
+    """Rotates, scales, shears and shifts each image by its own random amounts.
+
+    Args:
+        images: `(N, C, H, W)` uint8.
+        key: `(N,)` int64 random keys.
+
+    Returns:
+        `(N, C, H, W)` uint8, bilinear, zero outside. Rotation is up to 0.25 rad, scale 15 %,
+        shear 0.2, shift 0.07 of half the side, each uniform.
+    """
+    height, width = images.shape[-2:]
+    spread = uniform(fold(key, "affine"), 6) * 2 - 1  # (N, 6) in [-1, 1)
+    angle, shear = spread[:, 0] * 0.25, spread[:, 1] * 0.2
+    wide, high = 1 + spread[:, 2] * 0.15, 1 + spread[:, 3] * 0.15
+    shift = spread[:, 4:6] * 0.07
+    cos, sin = angle.cos(), angle.sin()
+    # From a place in the result back to a place in the image, in units of half a side.
+    row_x = torch.stack([cos * wide, (shear * cos - sin) * wide * (height / width)], 1)
+    row_y = torch.stack([sin * high * (width / height), (shear * sin + cos) * high], 1)
+    matrix = torch.cat([torch.stack([row_x, row_y], 1), shift[:, :, None]], 2)  # (N, 2, 3)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images.float(), grid, align_corners=False)
+    return moved.round_().clamp_(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class SceneMaker:
+    """Makes scenes from a set of images.
+
+    Attributes:
+        pool: The images to show, and to cut clutter from.
+        layout: "centered", "translated" or "cluttered".
+        side: Side of the square canvas in pixels; "centered" takes the images' own shape.
+        clutter: Number of pieces, for "cluttered".
+        clutter_size: Side of a piece in pixels.
+        augment: Whether images go through `random_affine` first.
+
+    Raises:
+        ValueError: If the images do not fit on the canvas, or the pieces are not in the images.
+    """
+
+    pool: ImageSet
+    layout: Layout = "centered"
+    side: int = 60
+    clutter: int = 4
+    clutter_size: int = 8
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        height, width = self.pool.images.shape[-2:]
+        if self.layout == "centered":
+            return
+        if self.side < max(height, width):
+            raise ValueError(
+                f"images of {height}x{width} pixels do not fit on a {self.layout} canvas of "
+                f"side {self.side}; give a side of {max(height, width)} or more"
+            )
+        if self.layout == "cluttered" and not 1 <= self.clutter_size <= min(height, width):
+            raise ValueError(
+                f"pieces of side {self.clutter_size} cannot be cut from images of "
+                f"{height}x{width} pixels; give a side of 1 to {min(height, width)}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the scenes."""
+        channels, height, width = self.pool.images.shape[1:]
+        if self.layout == "centered":
+            return channels, height, width
+        return channels, self.side, self.side
+
+    def __call__(self, index: Tensor, key: Tensor) -> Tensor:
+        """Makes one scene for each image.
+
+        Args:
+            index: `(N,)` int64, which image of the pool is shown.
+            key: `(N,)` int64 random keys; the same key gives the same scene.
+
+        Returns:
+            `(N, C, H, W)` uint8, see `shape`.
+        """
+        images = self.pool.images[index]
+        if self.augment:
+            images = random_affine(images, key)
+        if self.layout == "centered":
+            return images
+        (channels, height, width), count = images.shape[1:], len(index)
+        canvas = images.new_zeros(count, channels, self.side * self.side)
+        corner = uniform(fold(key, "corner"), 2)
+        _paste(canvas, images, corner, self.side)
+        if self.layout == "cluttered":
+            size, total = self.clutter_size, len(self.pool)
+            other = 1 + integers(fold(key, "other"), max(total - 1, 1), self.clutter)
+            other = (index[:, None] + other) % total  # (N, clutter): never the image itself
+            cut = uniform(fold(key, "cut"), self.clutter, 2)
+            put = uniform(fold(key, "put"), self.clutter, 2)
+            rows = (cut[..., 0] * (height - size + 1)).long()[..., None] + torch.arange(
+                size, device=index.device
+            )  # (N, clutter, size)
+            columns = (cut[..., 1] * (width - size + 1)).long()[..., None] + torch.arange(
+                size, device=index.device
+            )
+            for piece in range(self.clutter):
+                pixels = self.pool.images[
+                    other[:, piece, None, None], :, rows[:, piece, :, None], columns[:, piece, None]
+                ]  # (N, size, size, C)
+                _paste(canvas, pixels.permute(0, 3, 1, 2), put[:, piece], self.side)
+        return canvas.view(count, channels, self.side, self.side)
+
+
+def _paste(canvas: Tensor, patches: Tensor, place: Tensor, side: int) -> None:
+    """Puts patches `(N, C, h, w)` on canvases `(N, C, side*side)` in place, brighter stays.
+
+    `place` is `(N, 2)` in [0, 1), spread over all whole-pixel positions inside the canvas.
+    """
+    height, width = patches.shape[-2:]
+    top = (place[:, 0] * (side - height + 1)).long()
+    left = (place[:, 1] * (side - width + 1)).long()
+    rows = top[:, None] + torch.arange(height, device=canvas.device)  # (N, h)
+    columns = left[:, None] + torch.arange(width, device=canvas.device)
+    index = (rows[:, :, None] * side + columns[:, None, :]).view(len(patches), 1, -1)
+    index = index.expand(-1, canvas.shape[1], -1)  # (N, C, h*w)
+    flat = patches.reshape(*patches.shape[:2], -1)
+    canvas.scatter_(2, index, torch.maximum(canvas.gather(2, index), flat))
+
+
+def default_side(layout: Layout, height: int, width: int) -> int:
+    """Side of a canvas when none is asked for: the paper's 60 for 28x28 images, in proportion."""
+    return max(height, width) if layout == "centered" else math.ceil(max(height, width) * 60 / 28)

@@ -1,0 +1,90 @@
+"""Probe worlds, each of which isolates one ability and is learned in seconds."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor
+
+from saccade.agents.objectives import hybrid_losses
+from saccade.agents.rollout import rollout
+from saccade.counter import fold, integers, make_key, row_keys
+from saccade.envs import GazeCore
+from saccade.network import GazeNetwork
+from saccade.retina import Retina
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The center says at which of two places the answer stands; the other may hold a decoy.
+
+    With `shown` the center holds the answer itself, and no gaze is needed.
+    """
+
+    shown: bool = False
+    decisions: int = 2
+    shape: tuple[int, int, int] = field(default=(1, 24, 24))
+
+    def choose(self, key: Tensor) -> Tensor:
+        return torch.zeros_like(key)
+
+    def scenes(self, index: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(key)
+        rows = torch.arange(count)
+        place = integers(fold(key, "place"), 2, 1)[:, 0]
+        marks = integers(fold(key, "marks"), 2, 2)  # (N, 2), of which one is the answer
+        target = marks[rows, place]
+        scenes = torch.zeros(count, 1, 24, 24, dtype=torch.uint8)
+        for number, left in enumerate((3, 17)):
+            value = (80 + 175 * marks[:, number]).to(torch.uint8)
+            scenes[:, 0, 8:16, left : left + 4] = value[:, None, None]
+        told = target if self.shown else place
+        scenes[rows, 0, 11, 10 + 3 * told] = 255
+        return scenes, target
+
+    def reward(self, target: Tensor, decision: Tensor, ended: Tensor) -> dict[str, Tensor]:
+        return {"decision": ((decision == target) & ended).float()}
+
+
+def learn(task, glimpses, updates, *, rollouts=1, gaze="learned", **choices):
+    torch.manual_seed(0)
+    retina = Retina(6, 1)
+    network = GazeNetwork(retina, 1, 2, what=32, where=16, hidden=48, policy_hidden=32)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    core = GazeCore(task, retina, glimpses, 128 // rollouts, rollouts=rollouts)
+    options = {"reward": "terminal", "baseline": "learned"} | choices
+
+    def play(update, sigma):
+        key = row_keys(fold(make_key(0), update), core.scenes)
+        return rollout(network, core, key=key, gaze=gaze, sigma=sigma)
+
+    for update in range(updates):
+        played = play(update, sigma=0.4)
+        losses = hybrid_losses(played, sigma=0.4, rollouts=rollouts, **options)
+        optimizer.zero_grad()
+        (losses.classify + 0.1 * losses.policy + losses.baseline).backward()
+        optimizer.step()
+    with torch.no_grad():
+        played = [play(10**6 + number, sigma=0.0) for number in range(8)]
+    return float(torch.cat([each.scanpath.rewards[:, -1] for each in played]).mean())
+
+
+def test_reads_what_stands_at_the_center():
+    assert learn(Pointer(shown=True), glimpses=1, updates=60) > 0.99
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"reward": "dense"},
+        {"rollouts": 4, "baseline": "leave-one-out"},
+    ],
+    ids=["terminal", "dense", "leave-one-out"],
+)
+def test_looks_where_the_last_glimpse_pointed(choices):
+    assert learn(Pointer(), glimpses=2, updates=400, **choices) > 0.95
+
+
+def test_without_looking_there_it_cannot_know():
+    assert learn(Pointer(), glimpses=2, updates=300, gaze="center") < 0.6

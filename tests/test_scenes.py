@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from saccade.counter import make_key, row_keys
+from saccade.imageset import ImageSet
+from saccade.scenes import SceneMaker, default_side, random_affine
+
+
+def blocks(count=6, channels=1, height=10, width=8):
+    """Image i is all of value 20 (i + 1)."""
+    value = (torch.arange(count) + 1) * 20
+    images = value.view(-1, 1, 1, 1).expand(count, channels, height, width).to(torch.uint8)
+    return ImageSet(images.contiguous(), torch.zeros(count, dtype=torch.int64), ("a", "b"))
+
+
+INDEX, KEYS = torch.arange(6), row_keys(make_key(5), 6)
+
+
+def test_centered_is_the_image_itself():
+    pool = blocks()
+    maker = SceneMaker(pool)
+    assert torch.equal(maker(INDEX, KEYS), pool.images)
+    assert maker.shape == (1, 10, 8)
+
+
+def test_translated_holds_the_whole_image_once_anywhere():
+    maker = SceneMaker(blocks(channels=3), "translated", 20)
+    corners = set()
+    for seed in range(60):
+        scenes = maker(INDEX, row_keys(make_key(seed), 6))
+        assert scenes.shape == (6, 3, 20, 20)
+        for i, scene in enumerate(scenes):
+            rows, columns = scene[0].nonzero(as_tuple=True)
+            assert int((scene == 20 * (i + 1)).sum()) == 3 * 80 == int((scene > 0).sum())
+            assert (int(rows.max() - rows.min()), int(columns.max() - columns.min())) == (9, 7)
+            corners.add((int(rows.min()), int(columns.min())))
+    tops, lefts = ({place[axis] for place in corners} for axis in (0, 1))
+    assert tops == set(range(11))
+    assert lefts == set(range(13))
+
+
+def test_cluttered_adds_pieces_of_other_images_and_hides_nothing():
+    maker = SceneMaker(blocks(), "cluttered", 40, clutter=5, clutter_size=3)
+    scenes = maker(INDEX, KEYS)
+    for i, scene in enumerate(scenes):
+        own = 20 * (i + 1)
+        values = set(scene.unique().tolist()) - {0, own}
+        assert values, "there is clutter"
+        assert values <= {20 * (j + 1) for j in range(6) if j != i}
+        brighter = int((scene > own).sum())
+        assert int((scene == own).sum()) >= 80 - brighter
+        assert int(((scene > 0) & (scene != own)).sum()) <= 5 * 9
+
+
+def test_a_scene_depends_on_its_image_and_key_alone():
+    pool = blocks()
+    for layout in ("centered", "translated", "cluttered"):
+        maker = SceneMaker(pool, layout, 24, 3, 4, augment=True)
+        whole = maker(INDEX, KEYS)
+        assert torch.equal(maker(INDEX[2:4], KEYS[2:4]), whole[2:4])
+        other = maker(INDEX, row_keys(make_key(6), 6))
+        assert not torch.equal(whole, other)
+
+
+def test_affine_moves_a_little_and_keeps_the_middle():
+    images = torch.zeros(200, 1, 29, 29, dtype=torch.uint8)
+    images[:, :, 12:17, 12:17] = 200
+    moved = random_affine(images, row_keys(make_key(0), 200))
+    assert moved.dtype == torch.uint8
+    assert (moved[:, 0, 14, 14] > 150).all()
+    mass = moved.float().sum((1, 2, 3)) / images[0].sum()
+    assert 0.7 < mass.min() < 0.95
+    assert 1.05 < mass.max() < 1.45
+    assert len({tuple(each.flatten().tolist()) for each in moved}) == 200
+
+
+def test_affine_rotates_a_non_square_image_without_squeezing_it():
+    # A disc stays a disc under rotation; scale and shear change its extent by a few pixels only.
+    y, x = torch.meshgrid(torch.arange(20), torch.arange(60), indexing="ij")
+    disc = (((y - 9.5) ** 2 + (x - 29.5) ** 2) < 36).to(torch.uint8) * 255
+    moved = random_affine(disc.expand(100, 1, 20, 60).contiguous(), row_keys(make_key(1), 100))
+    columns = (moved[:, 0] > 127).any(1).sum(1)
+    rows = (moved[:, 0] > 127).any(2).sum(1)
+    assert rows.min() >= 9
+    assert rows.max() <= 16
+    assert columns.min() >= 9
+    assert columns.max() <= 16
+
+
+@pytest.mark.parametrize(
+    ("layout", "side", "piece", "message"),
+    [("translated", 9, 8, "do not fit"), ("cluttered", 20, 9, "cannot be cut")],
+)
+def test_sizes_that_cannot_be_are_refused(layout, side, piece, message):
+    with pytest.raises(ValueError, match=message):
+        SceneMaker(blocks(), layout, side, clutter_size=piece)
+
+
+def test_default_side_is_the_papers_for_its_images():
+    assert default_side("translated", 28, 28) == 60
+    assert default_side("centered", 28, 20) == 28
