@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 400, 220, 12, 34, 46  # viewBox units
+HEIGHT, TOP, BOTTOM, LEFT = 190, 10, 34, 44  # viewBox units
 LETTER, LINE = 6.4, 13  # about the size of a letter at 11 units
 MOST = 200  # points a line is drawn with; more are averaged in groups
 
@@ -22,18 +22,20 @@ def line_chart(
     percent: bool = False,
     log: bool = False,
     marks: bool = False,
+    width: int = 300,
 ) -> str:
     """Draws lines with their names at their ends, as a `<figure>` with a caption.
 
     Args:
         title: Stands above the chart.
         lines: For each name its points (x, y), by rising x; y that is no number leaves a gap.
-            Of names that are empty only the line is drawn.
+            Of names that are blank only the line is drawn.
         colors: A CSS color for each line.
         across: What x is.
         percent: y is a fraction, labeled in percent; the axis then starts at 0.
         log: The y axis is logarithmic; y of 0 or less leaves a gap.
         marks: Draws each point as a dot as well.
+        width: Of the chart, where its height is 190 and a letter is 11 high.
 
     Returns:
         HTML, escaped; empty where there is nothing to draw.
@@ -43,30 +45,30 @@ def line_chart(
     finite = np.array([p for points in curves.values() for p in points if math.isfinite(p[1])])
     if not len(finite):
         return ""
-    right = 14 + LETTER * max((len(name.strip()) for name in lines if name.strip()), default=0)
+    right = max(22, 14 + LETTER * max(len(name.strip()) for name in lines))
     (x0, y0), (x1, y1) = finite.min(0).tolist(), finite.max(0).tolist()
     y0 = min(y0, 0) if percent else y0
-    y_ticks = _ticks(y0, y1, 4)
+    y_ticks = _log_ticks(y0, y1) if log else _ticks(y0, y1, 4)
     y0, y1 = min(y0, y_ticks[0]), max(y1, y_ticks[-1])
     x_span, y_span = (x1 - x0) or 1, (y1 - y0) or 1
 
     def place(x: float, y: float) -> tuple[float, float]:
         """From values to the viewBox."""
-        across = LEFT + (x - x0) / x_span * (WIDTH - LEFT - right)
+        across = LEFT + (x - x0) / x_span * (width - LEFT - right)
         return across, HEIGHT - BOTTOM - (y - y0) / y_span * (HEIGHT - BOTTOM - TOP)
 
     parts = []
     for y in y_ticks:
         at = place(x0, y)[1]
         value = 10**y if log else y
-        text = f"{value:.3g}".replace("e-0", "e-") if not percent else f"{value * 100:.3g}%"
-        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - right:.1f}"/>')
+        text = f"{value * 100:.3g}%" if percent else _number(value)
+        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{width - right:.1f}"/>')
         parts.append(f'<text class="end" x="{LEFT - 6}" y="{at + 4:.1f}">{text}</text>')
-    for x in _ticks(x0, x1, 4, whole=True):
+    for x in _ticks(x0, x1, 9 if marks else 4, whole=True):
         if x0 <= x <= x1:
             at = place(x, y0)[0]
             parts.append(f'<text class="mid" x="{at:.1f}" y="{HEIGHT - 18}">{x:,.0f}</text>')
-    middle = (LEFT + WIDTH - right) / 2
+    middle = (LEFT + width - right) / 2
     parts.append(
         f'<text class="mid" x="{middle:.1f}" y="{HEIGHT - 3}">{html.escape(across)}</text>'
     )
@@ -84,11 +86,11 @@ def line_chart(
             ends.append((end, name, style))
     ends.sort()
     for y, (_, name, style) in zip(_spread([end[0] for end in ends]), ends, strict=True):
-        spot = f'x="{WIDTH - right + 8:.1f}" y="{y + 4:.1f}"'
+        spot = f'x="{width - right + 8:.1f}" y="{y + 4:.1f}"'
         parts.append(f'<text class="name" {style} {spot}>{html.escape(name)}</text>')
     label = html.escape(title, quote=True)
     return (
-        f'<figure><figcaption>{html.escape(title)}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<figure><figcaption>{html.escape(title)}</figcaption><svg viewBox="0 0 {width} {HEIGHT}" '
         f'role="img" aria-label="{label}">{"".join(parts)}</svg></figure>'
     )
 
@@ -98,17 +100,38 @@ def _ticks(low: float, high: float, count: int, whole: bool = False) -> list[flo
     from matplotlib.ticker import MaxNLocator
 
     if high <= low:
-        high = low + (abs(low) or 1)
-    return MaxNLocator(count, integer=whole).tick_values(low, high).tolist()
+        low, high = low - (abs(low) / 2 or 0.5), high + (abs(high) / 2 or 0.5)
+    steps = [1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10]
+    return [float(x) for x in MaxNLocator(count, steps=steps, integer=whole).tick_values(low, high)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten between two exponents, as exponents; 1, 2, 5 where these are too few."""
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    inside = [float(power) for power in powers if low <= power <= high]
+    if len(inside) > 2:
+        return inside
+    fine = [power + math.log10(digit) for power in powers for digit in (1, 2, 5)]
+    return [tick for tick in fine if low <= tick <= high] or [low, high]
+
+
+def _number(value: float) -> str:
+    """A number in at most about six letters."""
+    text = f"{value:.3g}"
+    if len(text.lstrip("-")) > 5:
+        digits, _, power = f"{value:.1e}".partition("e")
+        text = f"{digits.removesuffix('.0')}e{int(power)}"
+    return text
 
 
 def _thin(points: Line) -> Line:
     """At most `MOST` points, each the mean of the numbers in a group."""
     if len(points) <= MOST:
         return points
-    groups = np.array_split(np.array(points, dtype=float), MOST)
+    size = math.ceil(len(points) / MOST)
+    table = np.array(points, dtype=float)
     means = []
-    for group in groups:
+    for group in (table[start : start + size] for start in range(0, len(table), size)):
         numbers = group[np.isfinite(group[:, 1]), 1]
         means.append((group[:, 0].mean(), numbers.mean() if len(numbers) else math.nan))
     return means
@@ -135,8 +158,8 @@ def _spread(ys: Sequence[float]) -> list[float]:
     spread: list[float] = []
     for y in ys:
         spread.append(max(y, spread[-1] + LINE) if spread else y)
-    over = max(spread[-1] - (HEIGHT - BOTTOM), 0) if spread else 0
+    limit = float(HEIGHT - BOTTOM)
     for i in reversed(range(len(spread))):
-        limit = spread[i + 1] - LINE if i + 1 < len(spread) else math.inf
-        spread[i] = min(spread[i] - (over if i == len(spread) - 1 else 0), limit)
+        spread[i] = min(spread[i], limit)
+        limit = spread[i] - LINE
     return spread

@@ -1,11 +1,11 @@
 """Run folders: what a training leaves on disk, never half-written.
 
-    config.json        the whole configuration, the agent's shape, versions, command, hardware
-    model.safetensors  weights
-    trainer.pt         optimizer and count of updates; loaded with weights_only
-    metrics.jsonl      one line of metrics at a time
-    summary.json       the results, once training has ended
-    scanpath.safetensors, scenes.safetensors   some test episodes, and what they looked at
+`config.json`: the whole configuration, the agent's shape, versions, command, hardware
+`model.safetensors`: the weights
+`trainer.pt`: optimizer and count of updates, loaded with weights_only
+`metrics.jsonl`: one line of metrics at a time
+`summary.json`: the results, once training has ended
+`scanpath.safetensors`, `scenes.safetensors`: some test episodes, and what they looked at
 """
 
 import json
@@ -79,40 +79,44 @@ def save_config(folder: Path, config: TrainConfig, learner: Reinforce) -> None:
     write_json(folder / "config.json", values | describe_machine(learner.device))
 
 
-def save_checkpoint(folder: Path, learner: Reinforce, seconds: float) -> None:
+def save_checkpoint(
+    folder: Path, learner: Reinforce, metrics: dict[str, Any], seconds: float
+) -> None:
     """Writes weights and trainer state.
 
     The trainer's file holds the weights once more: a kill between the two files must not join
     weights of one update with an optimizer of another.
     """
     save_weights(learner.network, folder)
-    state = learner.state_dict() | {
-        "seconds": seconds,
+    state = {
+        "learner": learner.state_dict(),
         "weights": learner.network.state_dict(),
+        "metrics": metrics,
+        "seconds": seconds,
     }
     beside = folder / "trainer.pt.part"
     torch.save(state, beside)
     beside.replace(folder / "trainer.pt")
 
 
-def load_checkpoint(folder: Path, learner: Reinforce) -> float:
-    """Takes up a run where its last checkpoint was written.
-
-    Returns:
-        Seconds trained until then.
+def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote last, or None where nothing was saved yet.
 
     Raises:
-        ValueError: If the checkpoint does not fit the learner.
+        ValueError: If the file is broken.
     """
     path = folder / "trainer.pt"
+    if not path.is_file():
+        return None
     try:
-        state = torch.load(path, map_location=learner.device, weights_only=True)
-        learner.network.load_state_dict(state["weights"])
-        learner.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} does not hold a checkpoint of this run: {error}") from error
-    return float(state["seconds"])
-
+        state = torch.load(path, map_location=device, weights_only=True)
+        state["learner"], state["weights"], state["metrics"], state["seconds"]
+    except Exception as error:  # a broken pickle fails in many ways
+        raise ValueError(
+            f"{path} is broken and cannot be resumed ({type(error).__name__}); remove it to begin "
+            "this run anew"
+        ) from error
+    return state
 
 
 def save_episodes(folder: Path, evaluation: Evaluation) -> None:

@@ -39,7 +39,7 @@ class Train(TrainConfig):
 class Evaluate:
     """Measure a trained agent on a test set: one episode an image, the policy's mode."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     data: str | None = None
     """Other data than it was trained on, of the same classes and size; see `train --help`."""
@@ -53,9 +53,9 @@ class Evaluate:
 class Watch:
     """See where an agent looks and what it sees there: a picture and an animation."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
-    images: Annotated[Path | None, tyro.conf.Positional] = None
+    images: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")] = None
     """A picture, or a folder of them, to look at; without it, scenes of the run's test set."""
     out: Path | None = None
     """Folder for gaze.png and gaze.gif; the run folder unless given."""
@@ -67,7 +67,7 @@ class Watch:
 class Report:
     """Make one self-contained HTML file of a run, report.html in its folder."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
 
 
@@ -94,7 +94,7 @@ def train(args: Train, console: Console) -> Work:
 
     def work() -> None:
         show(run.train(console), console)
-        console.print(f"run folder: {config.out}   (next: saccade report {config.out})")
+        console.print(f"next: saccade report {config.out}", soft_wrap=True)
 
     return work
 
@@ -136,10 +136,16 @@ def evaluate_run(args: Evaluate, console: Console) -> Work:
         raise FileNotFoundError(f"there is no folder {args.json.parent} to write to")
 
     def work() -> None:
-        habits = {"glimpses": spec.glimpses, "first": spec.first}
         summary = {
             "accuracy": {
-                gaze: evaluate(agent.network, maker, "test", gaze=gaze, **habits).accuracy
+                gaze: evaluate(
+                    agent.network,
+                    maker,
+                    "test",
+                    glimpses=spec.glimpses,
+                    first=spec.first,
+                    gaze=gaze,
+                ).accuracy
                 for gaze in GAZES
             },
             "readers": "own",
@@ -168,7 +174,7 @@ def watch(args: Watch, console: Console) -> Work:
     def work() -> None:
         out.mkdir(parents=True, exist_ok=True)
         for path in make_pictures(episodes, out):
-            console.print(str(path))
+            console.print(str(path), soft_wrap=True)
 
     return work
 
@@ -176,7 +182,7 @@ def watch(args: Watch, console: Console) -> Work:
 def report(args: Report, console: Console) -> Work:
     """Prepares `saccade report`."""
     make = prepare_report(args.run)
-    return lambda: console.print(str(make()))
+    return lambda: console.print(str(make()), soft_wrap=True)
 
 
 def demo(args: Demo, console: Console) -> Work:
@@ -199,7 +205,7 @@ def demo(args: Demo, console: Console) -> Work:
         spent = sum(summary["seconds_by_gaze"].values())
         console.print(f"trained for {spent:.0f} s in all; see")
         for path in (page, *pictures, folder / "summary.json", folder / "model.safetensors"):
-            console.print(f"  {path}")
+            console.print(f"  {path}", soft_wrap=True)
 
     return work
 
@@ -221,13 +227,15 @@ def train_defaults(arguments: list[str]) -> Train:
         FileNotFoundError: If the file is not there.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--preset", choices=list(PRESETS))
+    first.add_argument("--preset")
     first.add_argument("--config", type=Path)
     first.add_argument("--out", type=Path)
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args(arguments)
     if known.preset and known.config:
         raise ValueError("--preset and --config both say what to begin from; give one of them")
+    if known.preset not in (None, *PRESETS):
+        raise ValueError(f"there is no preset {known.preset!r}; choose from {', '.join(PRESETS)}")
     config = PRESETS[known.preset or "default"]
     if known.config is not None:
         config = read_config(known.config)

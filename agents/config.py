@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saccade.agent import AgentSpec, First
+from saccade.agents.gaze import Gaze
 from saccade.network import CORES
 from saccade.retina import Retina
 from saccade.scenes import Layout
@@ -43,7 +44,7 @@ class TrainConfig:
     """Glimpses in an episode."""
     first: First = "center"
     """Where the first glimpse goes: center, uniform random (the paper's) or learned."""
-    gaze: Literal["learned", "random", "center", "raster"] = "learned"
+    gaze: Gaze = "learned"
     """Who moves the eye; a script instead of the policy trains a reader for that gaze."""
 
     join: Literal["add", "multiply"] = "add"
@@ -177,7 +178,7 @@ def from_json(values: dict[str, Any]) -> TrainConfig:
         ValueError: If a name is unknown or a value has the wrong type.
     """
     values = values.get("config", values)
-    types = {field.name: type(field.default) for field in fields(TrainConfig)}
+    types = {field.name: type(field.default) for field in fields(TrainConfig)} | {"out": Path}
     unknown = sorted(set(values) - set(types))
     if unknown:
         raise ValueError(f"unknown options in the configuration: {', '.join(unknown)}")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from saccade.agents.gaze import Gaze
 from saccade.agents.rollout import rollout
 from saccade.counter import make_key, row_keys
 from saccade.data import ImageSet
@@ -47,7 +48,7 @@ def evaluate(
     *,
     glimpses: int,
     first: str,
-    gaze: str = "learned",
+    gaze: Gaze = "learned",
     batch: int = 500,
     keep: int = 64,
 ) -> Evaluation:

@@ -4,12 +4,14 @@ A script gives glimpse t of `total` (t counts from 0) for rows with random keys 
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from saccade.counter import fold, uniform
 
+Gaze = Literal["learned", "random", "center", "raster"]
 Script = Callable[[int, int, Tensor], Tensor]
 
 
@@ -37,7 +39,7 @@ def raster_gaze(t: int, total: int, key: Tensor) -> Tensor:
     return torch.tensor(place, device=key.device).expand(len(key), 2)
 
 
-SCRIPTS: dict[str, Script] = {
+SCRIPTS: dict[Gaze, Script] = {
     "random": random_gaze,
     "center": center_gaze,
     "raster": raster_gaze,

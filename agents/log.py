@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-
 from torch import Tensor
 
 
@@ -16,17 +15,18 @@ class Metrics:
         folder: The run folder.
         updates: Updates done so far: lines of later ones, left by a run that was killed after
             its last checkpoint, are dropped.
+        pending: What `pending` was at that checkpoint.
     """
 
-    def __init__(self, folder: Path, updates: int) -> None:
+    def __init__(self, folder: Path, updates: int, pending: dict[str, Any] | None = None) -> None:
         self.path = folder / "metrics.jsonl"
         kept = [line for line in read_metrics(folder) if line["update"] <= updates]
         beside = folder / "metrics.jsonl.part"
         beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
         beside.replace(self.path)
         self.events = _tensorboard(folder, updates)
-        self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._sums: dict[str, Tensor] = dict(pending["sums"]) if pending else {}
+        self._count: int = pending["count"] if pending else 0
 
     def add(self, metrics: dict[str, Tensor]) -> None:
         """Takes in the metrics of one update, without waiting for the device."""
@@ -39,6 +39,10 @@ class Metrics:
         means = {name: (total / self._count).tolist() for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
+
+    def pending(self) -> dict[str, Any]:
+        """What was added since the last `mean`, for a checkpoint."""
+        return {"sums": self._sums, "count": self._count}
 
     def write(self, update: int, values: dict[str, Any]) -> None:
         """Writes one line, `{"update": ..., **values}`; lists are by glimpse."""
@@ -81,15 +85,13 @@ def check_finite(values: dict[str, Any], update: int) -> None:
 
 
 def _flatten(prefix: str, values: Any) -> list[tuple[str, float]]:
-    if isinstance(values, dict):
-        pairs = values.items()
-    elif isinstance(values, list):
-        pairs = ((f"glimpse_{number}", value) for number, value in enumerate(values, 1))
-    else:
+    if isinstance(values, list):
+        values = {f"glimpse_{number}": value for number, value in enumerate(values, 1)}
+    if not isinstance(values, dict):
         return [(prefix, float(values))]
     return [
         item
-        for name, value in pairs
+        for name, value in values.items()
         for item in _flatten(f"{prefix}/{name}" if prefix else name, value)
     ]
 
@@ -100,5 +102,3 @@ def _tensorboard(folder: Path, updates: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(folder / "tensorboard", purge_step=updates + 1)
-
-

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation, evaluate
+from saccade.agents.gaze import Gaze
 from saccade.agents.objectives import Losses, hybrid_losses
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
@@ -123,7 +124,7 @@ class Reinforce:
         done = (update - config.warmup) / max(1, config.updates - config.warmup)
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def validate(self, gaze: str) -> Evaluation:
+    def validate(self, gaze: Gaze) -> Evaluation:
         """Looks at the validation set, with this network's own reader behind any gaze."""
         config = self.config
         return evaluate(

@@ -29,12 +29,12 @@ from saccade.pictures import (
 from saccade.scanpath import Scanpath
 
 EPISODES = 32  # in the viewer, at most
-VALUES = 4_500_000  # pixels times channels of all scenes together; larger scenes are reduced
+VALUES = 4_000_000  # pixels times channels of all scenes together, and of all glimpses
 GAZES = ("learned", "random", "center", "raster")  # fixes their colors
 TIMES = {"update", "seconds"}  # not worth a curve
 READERS = {
     "trained": "Each gaze was read by a network trained for it, for the same number of updates.",
-    "own": "The agent's own reader, trained on the learned gaze, read the other gazes too.",
+    "own": "The agent's own reader read them all; trained on the learned gaze, it favors that.",
 }
 
 
@@ -63,7 +63,8 @@ def write_report(
             curve for each glimpse, a dict one curve for each name (of lists the last number);
             `grad_norm_*` share a chart. Anything else is passed over.
         scenes: `(N, C, H, W)` uint8, C of 1 or 3.
-        scanpath: N episodes, one on each scene; the first 32 can be watched.
+        scanpath: N episodes, one on each scene. The first 32 can be watched, fewer where their
+            glimpses are very large; large scenes are reduced.
         labels: `(N,)` true classes.
         classes: `K` names.
 
@@ -139,6 +140,7 @@ def _accuracy(summary: dict[str, Any]) -> str:
         across="glimpse",
         percent=True,
         marks=True,
+        width=420,
     )
     count = max(len(values) for values in accuracy.values())
     head = "".join(f'<th scope="col">{t}</th>' for t in range(1, count + 1))
@@ -198,11 +200,13 @@ def _curve(key: str, lines: dict[str, list[tuple[float, float]]]) -> str:
     shares = [y for points in lines.values() for _, y in points]
     percent = key in ("accuracy", "validation", "clipped") and all(0 <= y <= 1 for y in shares)
     titles = {"accuracy": "accuracy in training", "validation": "validation, last glimpse"}
+    titles |= {"grad_norm": "gradient norm", "lr": "learning rate"}
     title = titles.get(key, key.replace("_", " "))
     by_glimpse = [name for name in lines if name.startswith("after ")]
     named: dict[str, Line] = dict(lines)
     if by_glimpse:  # in the colors of time, the first and the last by name
-        colors = [_hex(color) for color in time_colors(len(lines))]
+        mix = "color-mix(in srgb, {} 80%, var(--ink))"
+        colors = [mix.format(_hex(color)) for color in time_colors(len(lines))]
         keep = (by_glimpse[0], by_glimpse[-1])
         named = {
             name if name in keep else " " * i: line
@@ -236,8 +240,9 @@ def _viewer_data(
     scenes: Tensor, scanpath: Scanpath, labels: Tensor, classes: Sequence[str]
 ) -> dict[str, Any]:
     """What the page's script draws the episodes from; lengths are in pixels of the scene."""
-    scanpath, count = scanpath[:EPISODES].cpu(), min(len(scanpath), EPISODES)
     channels, height, width = scenes.shape[1:]
+    count = min(len(scanpath), EPISODES, max(1, VALUES // scanpath.glimpses[0].numel()))
+    scanpath = scanpath[:count].cpu()
     fitting = math.sqrt(VALUES / (count * channels * height * width))
     longest = max(height, width) if fitting >= 1 else int(max(height, width) * fitting)
     retina, size = scanpath.retina, (height, width)

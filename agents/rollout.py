@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from saccade.agents.gaze import SCRIPTS
+from saccade.agents.gaze import SCRIPTS, Gaze
 from saccade.counter import fold, normal
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
@@ -41,7 +41,7 @@ def rollout(
     *,
     key: Tensor,
     index: Tensor | None = None,
-    gaze: str = "learned",
+    gaze: Gaze = "learned",
     learned_first: bool = False,
     sigma: float = 0.0,
 ) -> Rollout:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from saccade.agents.checkpoint import (
     describe_machine,
-    load_checkpoint,
+    read_checkpoint,
     save_checkpoint,
     save_config,
     save_episodes,
@@ -24,12 +24,13 @@ from saccade.agents.checkpoint import (
 )
 from saccade.agents.config import TrainConfig, thread_count
 from saccade.agents.evaluate import Evaluation, evaluate
-from saccade.agents.gaze import SCRIPTS
+from saccade.agents.gaze import SCRIPTS, Gaze
 from saccade.agents.log import Metrics, check_finite
 from saccade.agents.reinforce import Reinforce, make_scenes
 from saccade.data import Splits, load
+from saccade.network import GazeNetwork
 
-GAZES = ("learned", *SCRIPTS)
+GAZES: tuple[Gaze, ...] = ("learned", *SCRIPTS)
 
 
 class Interrupted(Exception):
@@ -78,9 +79,16 @@ class Run:
             raise FileNotFoundError(f"{self.folder} holds no run to resume")
         config.check()
         self.device = choose_device(config.device)
+        if resume:
+            read_checkpoint(self.folder, self.device)  # refuses a broken one
         torch.set_num_threads(thread_count(config))
         splits = load(config.data, seed=config.seed, download=config.download)
-        self.splits = Splits(*(part.to(self.device) for part in splits[:3]), *splits[3:])
+        self.splits = Splits(
+            splits.train.to(self.device),
+            splits.validation.to(self.device),
+            splits.test.to(self.device),
+            splits.name,
+        )
         self.config = config
         make_scenes(config, self.splits.train)  # refuses sizes that do not fit
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -100,8 +108,8 @@ class Run:
             config = self.config = replace(config, updates=updates, minutes=0.0)
             console.print(f"{updates} updates fit the time")
         learner, seconds = fit(config, self.splits, self.device, console)
-        spent = {config.gaze: seconds}
-        networks = {config.gaze: learner.network}
+        spent: dict[Gaze, float] = {config.gaze: seconds}
+        networks: dict[Gaze, GazeNetwork] = {config.gaze: learner.network}
         for gaze in SCRIPTS if config.readers else ():
             reader = replace(config, gaze=gaze, readers=False, out=self.folder / "readers" / gaze)
             other, spent[gaze] = fit(reader, self.splits, self.device, console)
@@ -133,8 +141,8 @@ class Run:
 def summarize(
     config: TrainConfig,
     splits: Splits,
-    results: dict[str, dict[str, Evaluation]],
-    spent: dict[str, float],
+    results: dict[str, dict[Gaze, Evaluation]],
+    spent: dict[Gaze, float],
 ) -> dict[str, Any]:
     """The summary of a run: fractions right by glimpse, for each gaze, and how they came about."""
     accuracy = {
@@ -176,13 +184,16 @@ def fit(
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     learner = Reinforce(config, splits, device)
-    before = 0.0
-    if (folder / "trainer.pt").is_file():
-        before = load_checkpoint(folder, learner)
+    before, pending = 0.0, None
+    saved_state = read_checkpoint(folder, device)
+    if saved_state is not None:
+        learner.network.load_state_dict(saved_state["weights"])
+        learner.load_state_dict(saved_state["learner"])
+        before, pending = saved_state["seconds"], saved_state["metrics"]
     if learner.updates >= config.updates:
         return learner, before
     save_config(folder, config, learner)
-    metrics = Metrics(folder, learner.updates)
+    metrics = Metrics(folder, learner.updates, pending)
     begun = saved = time.monotonic()
     with _stop_signals() as stopped, _bar(config, learner, console) as advance:
         while learner.updates < config.updates:
@@ -198,7 +209,7 @@ def fit(
                 metrics.write(done, {"validation": _validate(learner)})
             if stopped() or last or time.monotonic() - saved > config.save_seconds:
                 saved = time.monotonic()
-                save_checkpoint(folder, learner, before + saved - begun)
+                save_checkpoint(folder, learner, metrics.pending(), before + saved - begun)
             if stopped() and not last:
                 metrics.close()
                 raise Interrupted(f"stopped after {done} of {config.updates} updates; saved")
@@ -211,7 +222,7 @@ def _validate(learner: Reinforce) -> dict[str, list[float]]:
 
     A learned gaze no better than random or center is a collapsed policy.
     """
-    gazes = dict.fromkeys((learner.config.gaze, "random", "center"))
+    gazes: dict[Gaze, None] = dict.fromkeys((learner.config.gaze, "random", "center"))
     return {gaze: learner.validate(gaze).accuracy for gaze in gazes}
 
 

@@ -162,14 +162,13 @@ class GazeCore:
             self.scene.images[which], self.scene.ready[which] = ready.images, ready.ready
             self.target[which] = target
         self.episode[which] += 1
-        rows = (which[:, None] * self.rollouts + torch.arange(self.rollouts, device=self.device)).view(
-            -1
-        )
+        members = torch.arange(self.rollouts, device=self.device)
+        rows = (which[:, None] * self.rollouts + members).view(-1)
         if location is None:
             location = torch.zeros(len(rows), 2, device=self.device)
             if self.first == "random":
-                row_key = fold(key[:, None], torch.arange(self.rollouts, device=self.device))
-                location = uniform(fold(row_key.view(-1), "first"), 2) * 2 - 1
+                row_key = fold(key[:, None], members).view(-1)
+                location = uniform(fold(row_key, "first"), 2) * 2 - 1
         self.location = self.location.index_copy(0, rows, location.clamp(-1, 1))
         self.t = self.t.index_fill(0, rows, 1)
         return self.observe()

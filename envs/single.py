@@ -1,7 +1,7 @@
 """Gymnasium's single environments: the core as a batch of one, in NumPy."""
 
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -16,7 +16,7 @@ from saccade.retina import Retina
 from saccade.scanpath import Scanpath
 from saccade.scenes import SceneMaker
 
-Arrays = dict[str, NDArray[np.float32]]
+Arrays = dict[str, Any]
 
 
 class GazeEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
@@ -30,7 +30,7 @@ class GazeEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         render_mode: None or "rgb_array".
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012 (Gymnasium's way)
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class GazeEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         self._seen: list[Observation] = []  # of this episode, for render
         self._seeded, self._ended = False, True
         channels, g = task.shape[0], retina.size
-        self.observation_space = spaces.Dict(
+        self.observation_space: spaces.Dict = spaces.Dict(
             {
                 "glimpse": spaces.Box(0.0, 1.0, (retina.scales, channels, g, g), np.float32),
                 "gaze": spaces.Box(-1.0, 1.0, (2,), np.float32),
@@ -75,9 +75,7 @@ class GazeEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
         self._seen, self._ended = [observation], False
         return self._arrays(observation), self._info(False)
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[np.float32]) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
         """Looks where the action says or, once all glimpses are taken, decides.
 
         Args:
@@ -130,7 +128,7 @@ class GazeEnv(gymnasium.Env[Arrays, NDArray[np.float32]]):
             width=width,
         )
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The scene with the scanpath, and what has been seen of it: `(h, w, 3)` uint8.
 
         Made only when asked for; None without a render mode.

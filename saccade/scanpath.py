@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -60,12 +61,14 @@ class Scanpath:
         """Some of the episodes, as a Scanpath; an integer gives a batch of one."""
         if isinstance(index, int):
             index = slice(index, index + 1 or None)
-        return replace(self, **{name: value[index] for name, value in self.tensors.items()})
+        return self._with({name: value[index] for name, value in self.tensors.items()})
 
     def cpu(self) -> "Scanpath":
         """A copy without gradients on the CPU."""
-        moved = {name: value.detach().cpu() for name, value in self.tensors.items()}
-        return replace(self, **moved)
+        return self._with({name: value.detach().cpu() for name, value in self.tensors.items()})
+
+    def _with(self, tensors: dict[str, Any]) -> "Scanpath":
+        return replace(self, **tensors)
 
     @staticmethod
     def cat(parts: Sequence["Scanpath"]) -> "Scanpath":
@@ -81,7 +84,7 @@ class Scanpath:
             raise ValueError(f"scanpaths of different retinas or scene sizes: {kinds}")
         names = parts[0].tensors
         joined = {name: torch.cat([part.tensors[name] for part in parts]) for name in names}
-        return replace(parts[0], **joined)
+        return parts[0]._with(joined)
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file: the tensors by name, the rest as JSON in its header."""

@@ -90,9 +90,7 @@ def test_some_rows_begin_anew_while_others_go_on():
     undisturbed = alone.step(-gaze, core.target)
     goes_on = core.step(-gaze, core.target)
     for row in (0, 2):
-        assert torch.equal(
-            goes_on.observation.glimpse[row], undisturbed.observation.glimpse[row]
-        )
+        assert torch.equal(goes_on.observation.glimpse[row], undisturbed.observation.glimpse[row])
     ends = core.step(gaze, core.target)
     assert ends.terminated.tolist() == [True, False, True]
     assert ends.reward.tolist() == [1, 0, 1]

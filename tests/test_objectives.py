@@ -170,7 +170,8 @@ def test_gradients_go_where_they_are_declared_to(core_name, first, reward, basel
         reached = {
             name
             for name, module in network.named_children()
-            if any(each.grad is not None and each.grad.abs().sum() > 0 for each in module.parameters())
+            for each in module.parameters()
+            if each.grad is not None and each.grad.abs().sum() > 0
         }
         assert reached == declared, loss
 
@@ -184,7 +185,7 @@ def test_every_parameter_is_trained_by_some_loss():
 
 
 def test_the_last_location_is_neither_sampled_nor_scored():
-    network, played = play()
+    _, played = play()
     assert played.means.shape == played.samples.shape == (6, 3, 2)  # T - 1 choices
     assert played.values.shape == (6, 3)
     assert torch.equal(played.scanpath.locations[:, 0], torch.zeros(6, 2))

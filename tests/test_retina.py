@@ -88,7 +88,7 @@ def test_images_are_not_changed_and_need_no_gradient():
     ("call", "message"),
     [
         (lambda: Retina(0), "size is a whole number of 1 or more"),
-        (lambda: Retina(8, 1.5), "scales is a whole number"),
+        (lambda: Retina(8, -1), "scales is a whole number"),
         (lambda: Retina(8, 20), "use fewer scales"),
         (lambda: Retina(8).look(torch.zeros(28, 28), torch.zeros(1, 2)), "batch, channels"),
         (lambda: Retina(8).look(torch.zeros(2, 1, 0, 5), torch.zeros(2, 2)), "no pixels"),

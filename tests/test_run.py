@@ -1,0 +1,228 @@
+"""Runs: the same numbers again, whatever stops them in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+import saccade
+from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
+from saccade.agents.log import check_finite, read_metrics
+from saccade.agents.run import Interrupted, Run, updates_for
+from saccade.data import load
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A configuration that trains on a few random images in a second."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (90, 12, 10), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(90) % 3)
+    return TrainConfig(
+        data=str(tmp_path / "images.npz"), scene="cluttered", side=24, clutter_size=4, size=4,
+        scales=2, glimpses=3, what=16, where=8, hidden=24, policy_hidden=8, batch=32,
+        rollouts=2, baseline="leave-one-out", reward="dense", early=0.2, augment=True,
+        first="learned", core="lstm", updates=40, warmup=5, log_every=10, eval_every=20,
+        save_seconds=0.0, threads=1, device="cpu", out=tmp_path / "run",
+    )  # fmt: skip
+
+
+def results(folder):
+    weights = load_file(folder / "model.safetensors")
+    summary = json.loads((folder / "summary.json").read_text())
+    return weights, read_metrics(folder), summary["accuracy"], summary["validation"]
+
+
+def assert_same(one, other):
+    assert one[1:] == other[1:]
+    assert one[0].keys() == other[0].keys()
+    for name in one[0]:
+        assert torch.equal(one[0][name], other[0][name]), name
+
+
+def test_one_seed_gives_one_run(small, tmp_path):
+    Run(small).train(QUIET)
+    Run(replace(small, out=tmp_path / "again")).train(QUIET)
+    assert_same(results(small.out), results(tmp_path / "again"))
+    Run(replace(small, out=tmp_path / "other", seed=1)).train(QUIET)
+    weights = results(tmp_path / "other")[0]
+    assert not torch.equal(weights["core.weight_hh"], results(small.out)[0]["core.weight_hh"])
+
+
+def test_an_interrupted_run_goes_on_to_the_very_same_numbers(small, tmp_path):
+    straight = replace(small, out=tmp_path / "straight", readers=True)
+    Run(straight).train(QUIET)
+    broken = replace(small, readers=True)
+    stops = 0
+    while True:
+        run = Run(broken, resume=stops > 0)
+        timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            run.train(QUIET)
+            break
+        except Interrupted:
+            stops += 1
+        except KeyboardInterrupt:  # between two networks, where nothing is lost
+            stops += 1
+        finally:
+            timer.cancel()
+    assert stops > 0
+    assert_same(results(tmp_path / "straight"), results(small.out))
+    for gaze in ("random", "center", "raster"):
+        one, other = (
+            load_file(folder / "readers" / gaze / "model.safetensors")
+            for folder in (tmp_path / "straight", small.out)
+        )
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_kill_loses_no_more_than_the_last_checkpoint(small, tmp_path):
+    Run(replace(small, updates=200, out=tmp_path / "straight")).train(QUIET)
+    config = replace(small, updates=200)
+    code = (
+        "import sys, json; from saccade.agents.config import from_json;"
+        "from saccade.agents.run import Run; from rich.console import Console;"
+        "Run(from_json(json.loads(sys.argv[1]))).train(Console(quiet=True))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, json.dumps(config.to_json())])
+    while not (small.out / "trainer.pt").is_file():
+        time.sleep(0.02)
+    child.kill()
+    assert child.wait() != 0
+    assert not (small.out / "summary.json").exists()
+    Run(config, resume=True).train(QUIET)
+    assert_same(results(tmp_path / "straight"), results(small.out))
+
+
+def test_what_a_run_leaves_behind(small):
+    summary = Run(replace(small, readers=True)).train(QUIET)
+    assert json.loads((small.out / "summary.json").read_text()) == summary
+    for split in ("accuracy", "validation"):
+        assert list(summary[split]) == ["learned", "random", "center", "raster"]
+        assert all(len(values) == 3 for values in summary[split].values())
+        assert all(0 <= value <= 1 for values in summary[split].values() for value in values)
+    assert summary["seconds"] > 0
+    assert summary["readers"] == "trained"
+    lines = read_metrics(small.out)
+    losses = next(line for line in lines if line["update"] == 10)
+    assert {"loss_classify", "loss_policy", "loss_baseline", "reward", "policy_spread", "clipped",
+            "grad_norm_policy", "grad_norm_encoder", "lr"} <= set(losses)  # fmt: skip
+    assert len(losses["accuracy"]) == 3
+    looks = [line["validation"] for line in lines if "validation" in line]
+    assert [set(look) for look in looks] == [{"learned", "random", "center"}] * 2
+    assert read_config(small.out / "config.json") == replace(small, readers=True)
+    assert not list(small.out.rglob("*.part"))
+
+
+def test_a_loaded_agent_looks_as_it_was_evaluated(small):
+    Run(small).train(QUIET)
+    agent = saccade.load(small.out)
+    scenes = load_file(small.out / "scenes.safetensors")["scenes"]
+    kept = saccade.Scanpath.load(small.out / "scanpath.safetensors")
+    looked = agent.look(scenes)
+    torch.testing.assert_close(looked.locations, kept.locations)
+    torch.testing.assert_close(looked.beliefs, kept.beliefs)
+    assert torch.equal(looked.glimpses, kept.glimpses)
+    assert len(agent.look(scenes[0])) == 1
+    assert agent.look(torch.zeros(2, 1, 50, 31)).width == 31
+    with pytest.raises(ValueError, match="1 channel"):
+        agent.look(torch.zeros(2, 3, 24, 24))
+
+
+def test_minutes_become_a_number_of_updates(small):
+    config = replace(small, minutes=0.1, first="center")
+    run = Run(config)
+    begun = time.monotonic()
+    count = updates_for(config, run.splits, run.device)
+    assert 5 <= time.monotonic() - begun < 9
+    assert 1 <= count < 10_000
+
+
+def test_each_image_once_an_epoch(small):
+    from saccade.agents.reinforce import Reinforce
+
+    splits = load(small.data)
+    learner = Reinforce(replace(small, batch=16), splits, torch.device("cpu"))
+    count, drawn = len(splits.train), []
+    for update in range(18):
+        learner.updates = update
+        drawn += learner._next_images().tolist()
+    for epoch in range(16 * 18 // count):
+        part = drawn[epoch * count : (epoch + 1) * count]
+        assert sorted(part) == list(range(count))
+    assert drawn[:count] != drawn[count : 2 * count]
+
+
+def test_batches_larger_than_the_data_are_filled_from_the_next_epochs(small):
+    from saccade.agents.reinforce import Reinforce
+
+    learner = Reinforce(replace(small, batch=500), load(small.data), torch.device("cpu"))
+    assert len(learner._next_images()) == 500
+
+
+def test_a_run_is_not_written_over_and_another_is_not_resumed(small, tmp_path):
+    Run(small).train(QUIET)
+    with pytest.raises(ValueError, match="already holds a run"):
+        Run(small)
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        Run(replace(small, out=tmp_path / "none"), resume=True)
+    (small.out / "trainer.pt").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"trainer.pt is broken"):
+        Run(small, resume=True)
+
+
+def test_losses_that_are_no_numbers_stop_the_run():
+    with pytest.raises(FloatingPointError, match=r"update 7: .*grad_norm_core"):
+        check_finite({"accuracy": [0.1, 0.2], "grad_norm_core": float("nan")}, 7)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, "--batch must be 1 or more"),
+        ({"sigma": 0.0}, "--sigma must be over 0"),
+        ({"lr": float("nan")}, "--lr must be over 0"),
+        ({"baseline": "leave-one-out", "rollouts": 1}, "needs --rollouts of 2"),
+        ({"core": "transformer"}, "--core is one of rnn, gru, lstm"),
+        ({"discount": 1.5}, "--discount must be from 0 to 1"),
+        ({"device": "cuda:99"}, "cannot be used here"),
+        ({"scene": "translated", "side": 4}, "do not fit"),
+        ({"data": "/none"}, "/none"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(small, change, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        Run(replace(small, **change))
+    assert not small.out.exists()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_sound_and_survive_json(name):
+    config = PRESETS[name].check()
+    assert from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_configurations_are_read_strictly(tmp_path):
+    with pytest.raises(ValueError, match="unknown options in the configuration: glimses"):
+        from_json({"glimses": 3})
+    with pytest.raises(ValueError, match="glimpses in the configuration must be int"):
+        from_json({"glimpses": "3"})
+    assert from_json({"lr": 1}) == TrainConfig(lr=1.0)
+    (tmp_path / "c.json").write_text("[1")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_config(tmp_path / "c.json")
+    with pytest.raises(FileNotFoundError, match="no configuration file"):
+        read_config(tmp_path / "none.json")
