@@ -262,7 +262,7 @@ def _viewer_data(
                 "spots": to_pixels(where, *size).round(decimals=2).tolist(),
                 "starts": starts.tolist(),
                 "shown": shown,
-                "beliefs": beliefs[:, shown].round(4).tolist(),
+                "beliefs": beliefs[:, shown].astype(float).round(4).tolist(),
                 "label": label,
                 "answer": shown[0],
                 "said": said,

@@ -1,6 +1,7 @@
 """The command, as it is typed."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -11,11 +12,11 @@ import pytest
 from saccade.agents.cli import COMMANDS, Preset, main
 from saccade.agents.config import PRESETS
 
-SMALL = (
+SMALL = shlex.split(
     "--scene translated --side 24 --size 4 --glimpses 3 --what 16 --where 8 --hidden 24 "
     "--policy-hidden 8 --batch 32 --updates 12 --log-every 4 --eval-every 6 --threads 1 "
     "--device cpu"
-).split()
+)
 
 
 @pytest.fixture

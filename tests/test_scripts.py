@@ -65,7 +65,7 @@ class Checkout:
         self.calls = folder / "calls"
         self.bin.mkdir()
         for name in TOOLS:
-            (self.bin / name).symlink_to(shutil.which(name))
+            (self.bin / name).symlink_to(shutil.which(name) or name)
         for name in ("scripts", ".ci"):
             shutil.copytree(ROOT / name, self.root / name)
         shutil.copy(ROOT / "pyproject.toml", self.root)

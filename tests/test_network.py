@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from saccade.network import CORES, GaussianPolicy, GazeNetwork, GlimpseEncoder
+from saccade.retina import Retina
+
+
+def test_sizes_are_the_papers():
+    network = GazeNetwork(Retina(8, 1), channels=1, classes=10)
+    counted = {
+        name: sum(each.numel() for each in module.parameters())
+        for name, module in network.named_children()
+    }
+    assert counted == {
+        "encoder": (64 * 128 + 128) + (2 * 128 + 128) + 2 * (128 * 256 + 256),
+        "core": 2 * (256 * 256 + 256),
+        "policy": (256 * 128 + 128) + (128 * 2 + 2),
+        "classifier": 256 * 10 + 10,
+        "baseline": 257,
+    }
+
+
+@pytest.mark.parametrize("join", ["add", "multiply"])
+def test_encoder_by_hand(join):
+    encoder = GlimpseEncoder(inputs=4, what=1, where=1, outputs=1, join=join)
+    with torch.no_grad():
+        for each in encoder.parameters():
+            each.zero_()
+        encoder.what[1].weight.fill_(1.0)
+        encoder.where[0].weight.copy_(torch.tensor([[1.0, 2.0]]))
+        encoder.what_out.weight.fill_(3.0)
+        encoder.where_out.weight.fill_(5.0)
+    glimpse = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 1, 1, 2, 2)
+    location = torch.tensor([[0.5, -0.1]])
+    want = 3 * 1.0 + 5 * 0.3 if join == "add" else (3 * 1.0) * (5 * 0.3)
+    assert float(encoder(glimpse, location).detach()) == pytest.approx(want)
+
+
+def test_rectified_core_by_hand():
+    core, _ = CORES["rnn"]
+    cell = core(1, 1)
+    with torch.no_grad():
+        for each, value in zip(cell.parameters(), (2.0, 0.5, 3.0, -1.0), strict=True):
+            each.fill_(value)
+    (state,) = cell(torch.tensor([[1.0]]), (torch.tensor([[4.0]]),))
+    assert float(state.detach()) == 2 * 1 + 0.5 + 3 * 4 - 1
+    (state,) = cell(torch.tensor([[-9.0]]), (torch.tensor([[0.0]]),))
+    assert float(state.detach()) == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(("channels", "scales"), [(1, 1), (3, 4)])
+def test_any_core_sees_any_glimpse(core, channels, scales):
+    network = GazeNetwork(Retina(5, scales), channels, classes=4, hidden=16, core=core)
+    state = network.start(3)
+    for _ in range(2):
+        state = network.see(torch.rand(3, scales, channels, 5, 5), torch.zeros(3, 2), state)
+    assert len(state) == CORES[core][1]
+    assert all(each.shape == (3, 16) for each in state)
+    mean = network.policy(state[0])
+    assert mean.shape == (3, 2)
+    assert mean.abs().max() < 1
+
+
+def test_density_is_of_the_sample_however_far_outside():
+    means = torch.zeros(1, 2, requires_grad=True)
+    GaussianPolicy.log_prob(torch.tensor([[1.5, 0.0]]), means, 0.5).sum().backward()
+    assert means.grad.tolist() == [[6, 0]]  # (1.5 - 0) / 0.25, not that of a copy clipped to 1
+
+
+def test_unknown_cores_are_named():
+    with pytest.raises(ValueError, match="choose from rnn, gru, lstm"):
+        GazeNetwork(Retina(8, 1), 1, 10, core="gpt")
