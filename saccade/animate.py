@@ -13,6 +13,7 @@ from torch import Tensor
 from saccade.geometry import to_pixels, window_starts
 from saccade.pictures import (
     check_scenes,
+    check_size,
     count_taken,
     get_beliefs,
     grow,
@@ -30,6 +31,7 @@ PAPER, INK, QUIET, FAINT = (255, 255, 255), (31, 36, 48), (107, 114, 128), (232,
 RIGHT, WRONG, SHADOW = (21, 127, 79), (194, 65, 12), (18, 18, 24)
 FLY, HOLD, LINGER = 3, 5, 14  # frames: of a saccade, of a fixation, of the end of an episode
 PAD, HEAD, ROW = 16, 34, 22  # pixels: between parts, above the panels, a row of the bars
+NARROW = 120  # pixels: room for a headline over the narrowest panel
 
 
 def animate(
@@ -68,6 +70,35 @@ def animate(
         label = None if labels is None else int(labels[n])
         frames += _play(to_picture(scenes[n]), scanpath, n, classes, label, side)
     return np.stack(frames)
+
+
+def draw_frame(
+    scene: Tensor | np.ndarray, scanpath: Scanpath, episode: int, side: int = 280
+) -> np.ndarray:
+    """Draws one moment: the scene with the gaze so far, and beside it what has been seen.
+
+    Args:
+        scene: `(C, H, W)` uint8 or float in [0, 1], C of 1 or 3.
+        scanpath: N episodes.
+        episode: Which of them, 0..N-1; drawn after the last glimpse taken.
+        side: Longer side of a panel in pixels, about, as in `animate`.
+
+    Returns:
+        `(h, w, 3)` uint8, RGB: two panels with a white gap of 16 pixels.
+
+    Raises:
+        IndexError: If there is no such episode.
+        ValueError: If the scene does not fit the scanpath, or cannot be shown.
+    """
+    picture = to_picture(scene)
+    check_size(picture.shape[:2], scanpath)
+    panel = resize(picture, side)
+    spots, windows = _in_panel(panel, scanpath, episode)
+    *_, (image, finest) = grow(scanpath, episode)
+    seen = resize(shade(image, finest, scanpath.retina.scales), side)
+    gap = np.full((len(panel), PAD, 3), PAPER, np.uint8)
+    gaze = _draw_gaze(panel, spots, len(spots), windows[-1], _colors(scanpath))
+    return np.concatenate([gaze, gap, seen], 1)
 
 
 def write_gif(path: str | Path, frames: np.ndarray, fps: float = 12.5) -> None:
@@ -117,30 +148,26 @@ def _play(
     """Yields the frames of one episode, `(h, w, 3)` uint8."""
     scene = resize(picture, side)
     height, width = scene.shape[:2]
-    taken, retina = count_taken(scanpath, episode), scanpath.retina
-    colors = [tuple(map(int, color * 255)) for color in time_colors(scanpath.num_glimpses)]
-    where = scanpath.locations[episode, :taken].detach().cpu()
-    size = (scanpath.height, scanpath.width)
-    zoom = np.array([width, height]) / size[::-1]
-    spots = to_pixels(where, *size).numpy() * zoom  # (t, 2)
-    starts = window_starts(where, retina.size, retina.scales, retina.factor, *size).numpy()
-    ends = starts + np.array(retina.sides)[:, None]
-    windows = np.concatenate([starts * zoom, ends * zoom], -1)  # (t, S, 4)
+    taken, colors = count_taken(scanpath, episode), _colors(scanpath)
+    spots, windows = _in_panel(scene, scanpath, episode)
     beliefs = get_beliefs(scanpath, episode, classes)  # (t, K)
     shown = top_classes(beliefs, 5, label)
     names = [shorten(classes[k]) + (" (true)" if k == label else "") for k in shown]
     beliefs = np.concatenate([np.zeros((1, len(shown))), beliefs[:, shown]])  # from nothing
-    said, right = verdict(scanpath, episode, classes, label)
-    frame = _blank(height, width, len(shown))
+    said, good = verdict(scanpath, episode, classes, label)
+    column = max(width, NARROW)
+    size = (HEAD + height + PAD + len(shown) * ROW + PAD, max(2 * column + 3 * PAD, 400), 3)
+    frame = np.full(size, PAPER, np.uint8)
+    left = (frame.shape[1] - 2 * column - PAD) // 2
+    right = left + column + PAD
 
     def paint(gaze: np.ndarray, seen: np.ndarray, bars: np.ndarray, t: int, head: str) -> None:
         """Lays the two panels and the bars into the frame, and a headline over them."""
-        left = (frame.shape[1] - 2 * width - PAD) // 2
         frame[:HEAD] = frame[HEAD + height :] = PAPER
         frame[HEAD : HEAD + height, left : left + width] = gaze
-        frame[HEAD : HEAD + height, left + width + PAD :][:, :width] = seen
+        frame[HEAD : HEAD + height, right : right + width] = seen
         _write(frame, head, (left, HEAD - 11), QUIET)
-        _write(frame, "what it has seen", (left + width + PAD, HEAD - 11), QUIET)
+        _write(frame, "what it has seen", (right, HEAD - 11), QUIET)
         _draw_bars(frame, HEAD + height + PAD, names, bars, colors[t])
 
     seen = np.empty_like(scene)
@@ -153,22 +180,31 @@ def _play(
             path = np.concatenate([spots[:t], flying[None]])
             paint(_draw_gaze(scene, path, t, squares, colors), seen, beliefs[t], t - 1, head)
             yield frame.copy()
-        seen = resize(shade(image, finest, retina.scales), side)
+        seen = resize(shade(image, finest, scanpath.retina.scales), side)
         gaze = _draw_gaze(scene, spots[: t + 1], t + 1, windows[t], colors)
         for share in np.minimum(np.arange(1, HOLD + 1) / 3, 1):
             bars = beliefs[t] * (1 - share) + beliefs[t + 1] * share
             paint(gaze, seen, bars, t, head)
             yield frame.copy()
-    color = {None: INK, True: RIGHT, False: WRONG}[right]
+    color = {None: INK, True: RIGHT, False: WRONG}[good]
     frame[: HEAD - 2] = PAPER
-    _write(frame, said, ((frame.shape[1] - 2 * width - PAD) // 2, HEAD - 11), color, bold=True)
+    _write(frame, said, (left, HEAD - 11), color, bold=True)
     yield from [frame] * LINGER
 
 
-def _blank(height: int, width: int, rows: int) -> np.ndarray:
-    """A white frame for two panels of this size side by side and so many bars below."""
-    size = (HEAD + height + PAD + rows * ROW + PAD, max(2 * width + 3 * PAD, 400), 3)
-    return np.full(size, PAPER, np.uint8)
+def _colors(scanpath: Scanpath) -> list[tuple]:
+    """RGB of every glimpse, 0..255."""
+    return [tuple(map(int, color * 255)) for color in time_colors(scanpath.num_glimpses)]
+
+
+def _in_panel(panel: np.ndarray, scanpath: Scanpath, episode: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fixations `(t, 2)` and windows `(t, S, 4)`, as left, top, right, bottom, in its pixels."""
+    shape, retina = (scanpath.height, scanpath.width), scanpath.retina
+    where = scanpath.locations[episode, : count_taken(scanpath, episode)].detach().cpu()
+    zoom = np.array(panel.shape[1::-1]) / shape[::-1]
+    starts = window_starts(where, retina.size, retina.scales, retina.factor, *shape).numpy()
+    ends = starts + np.array(retina.sides)[:, None]
+    return to_pixels(where, *shape).numpy() * zoom, np.concatenate([starts * zoom, ends * zoom], -1)
 
 
 def _draw_gaze(

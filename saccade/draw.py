@@ -211,7 +211,8 @@ def draw_episodes(
     margin, gap, head, title, bars = 0.2, 0.12, 0.32, 0.3, 2.0
     names = 0.3 + 0.07 * max(len(shorten(name)) for name in classes)
     pitch = max(tall, 1.1) + title + 0.22
-    width = 2 * margin + 4 * wide + 3 * gap + names + bars + 0.55
+    step = max(wide, 1.15) + gap  # from a picture to the next: room for the heads
+    width = 2 * margin + 4 * step - gap + names + bars + 0.55
     height = head + pitch * len(chosen) + margin / 2
     figure = _new_figure(width, height)
 
@@ -219,8 +220,8 @@ def draw_episodes(
         """Axes of w x h inches whose upper left corner is x to the right, y down."""
         return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
 
-    lefts = [margin + column * (wide + gap) for column in range(4)]
-    lefts.append(lefts[-1] + wide + names)
+    lefts = [margin + column * step for column in range(4)]
+    lefts.append(lefts[-1] + step - gap + names)
     heads = ["scene and gaze", "seen after 1 glimpse", "halfway", "at the end"]
     heads.append("belief by glimpse" + ("" if labels is None else ", ✓ is true"))
     for x, text in zip(lefts, heads, strict=True):
@@ -230,13 +231,13 @@ def draw_episodes(
         taken = count_taken(scanpath, n)
         label = None if labels is None else int(labels[n])
         panel = draw_scanpath(scenes[n], scanpath, n, ax=place(lefts[0], y, wide, tall))
-        strip = place(lefts[1], y, 3 * wide + 2 * gap, tall)  # one for three, for speed
+        strip = place(lefts[1], y, 2 * step + wide, tall)  # one for three, for speed
         wanted = (1, (taken + 1) // 2, taken)
         for t, seen in enumerate(grow(scanpath, n), 1):
             for column in [column for column, until in enumerate(wanted) if until == t]:
-                left = column * (1 + gap / wide) * scanpath.width
+                left = column * step / wide * scanpath.width
                 _show(strip, shade(*seen, scanpath.retina.scales), scanpath, left)
-        strip.set_xlim(0, (3 + 2 * gap / wide) * scanpath.width)
+        strip.set_xlim(0, (1 + 2 * step / wide) * scanpath.width)
         draw_beliefs(scanpath, n, classes, ax=place(lefts[4], y, bars, max(tall, 1.1)), label=label)
         said, right = verdict(scanpath, n, classes, label)
         color = {None: INK, True: RIGHT, False: WRONG}[right]

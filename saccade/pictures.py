@@ -73,11 +73,9 @@ def grow(scanpath: Scanpath, episode: int) -> Iterator[tuple[np.ndarray, np.ndar
                 continue  # the window misses the scene
             here = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
             cells = glimpses[t, s][:, (rows - top) // cell][:, :, (columns - left) // cell]
-            # Finest first, so within a glimpse only a strictly coarser pixel is improved; of
-            # an earlier glimpse an equally sharp one is replaced too.
-            newer = finest[here] >= s
-            image[here][newer] = cells.transpose(1, 2, 0)[newer]
-            finest[here][newer] = s
+            open_to = finest[here] >= s  # not to be laid over anything sharper
+            image[here][open_to] = cells.transpose(1, 2, 0)[open_to]
+            finest[here][open_to] = s
         yield image, finest
 
 
@@ -209,10 +207,11 @@ def verdict(
         ValueError: If there are not as many names as classes.
     """
     answer = int(get_beliefs(scanpath, episode, classes)[-1].argmax())
+    said = f"says {shorten(classes[answer], 24)}"
     if label is None:
-        return f"says {classes[answer]}", None
-    ending = "right" if answer == label else f"wrong: it is {classes[label]}"
-    return f"says {classes[answer]}, {ending}", answer == label
+        return said, None
+    ending = "right" if answer == label else f"wrong: it is {shorten(classes[label], 24)}"
+    return f"{said}, {ending}", answer == label
 
 
 def check_scenes(

@@ -159,7 +159,7 @@ class Retina:
     def _sum_table(self, scene: Scene, starts: Tensor, image_index: Tensor) -> Tensor:
         """Any scales: four reads of the summed-area table for each cell."""
         table, g = scene.ready, self.size
-        batch, channels, rows, columns = table.shape
+        channels, rows, columns = table.shape[1:]
         small = table.numel() < 2**31
         kind = torch.int32 if small else torch.int64
         cell = self.factor ** torch.arange(self.scales, device=starts.device)  # (S,)

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from saccade.animate import FLY, HEAD, HOLD, LINGER, PAD, animate, write_gif
+from saccade.animate import FLY, HEAD, HOLD, LINGER, PAD, animate, draw_frame, write_gif
 from saccade.draw import draw_beliefs, draw_episodes, draw_scanpath, draw_seen
 from saccade.geometry import to_pixels, window_starts
 from saccade.pictures import (
@@ -253,6 +253,15 @@ def test_animate_plays_every_glimpse_that_was_taken(drawn):
     assert away.sum() > 100
     assert (gaze[away] == resize(to_picture(scenes[0]), 180)[away]).all()
     assert (gaze[~away] != resize(to_picture(scenes[0]), 180)[~away]).any()
+
+
+def test_draw_frame_is_the_last_moment_of_the_animation(drawn):
+    scenes, path = drawn
+    frame = draw_frame(scenes[1], path, 1, side=180)
+    assert frame.shape == (120, 2 * 180 + PAD, 3)
+    last = animate(scenes, path, CLASSES, episodes=[1], side=180)[-1]
+    left = (last.shape[1] - frame.shape[1]) // 2
+    assert (frame == last[HEAD : HEAD + 120, left : left + frame.shape[1]]).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 1, 90), (1, 300, 20), (3, 700, 1100)])
