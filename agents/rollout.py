@@ -59,20 +59,19 @@ def rollout(
         learned_first: Whether the policy chooses the first location too.
         sigma: Spread of the Gaussian around the policy's mean, in locations; 0 gives the mode.
     """
-    noise_key = fold(key[:, None], torch.arange(core.rollouts, device=core.device)).view(-1)
-    noise_key = fold(noise_key, "gaze")
     state, total = network.start(core.rows), core.glimpses
+    row_key = fold(key[:, None], torch.arange(core.rollouts, device=core.device)).view(-1)
+    row_key = fold(row_key, "gaze")
+    noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last
     means, samples, seen, rewards = [], [], [], []
 
     def choose(t: int) -> Tensor:
         """The location of glimpse t, counted from 0."""
         if gaze != "learned":
-            return SCRIPTS[gaze](t, total, noise_key)
+            return SCRIPTS[gaze](t, total, row_key)
         mean = network.policy(before[t].detach())
-        sample = mean.detach()
-        if sigma:
-            sample = sample + sigma * normal(fold(noise_key, t), 2)
+        sample = mean.detach() if noise is None else mean.detach() + noise[:, t]
         means.append(mean)
         samples.append(sample)
         return sample
