@@ -274,6 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
         work()
     except Interrupted as stop:
         return fail(f"{stop}; go on with --resume", 130)
+    except KeyboardInterrupt:  # between two networks, or while drawing: all that counts is saved
+        return fail("stopped", 130)
     except FloatingPointError as error:
         return fail(str(error), 1)
     return 0

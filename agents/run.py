@@ -17,6 +17,7 @@ from rich.table import Table
 from saccade.agents.checkpoint import (
     describe_machine,
     read_checkpoint,
+    read_json,
     save_checkpoint,
     save_config,
     save_episodes,
@@ -102,11 +103,17 @@ class Run:
         Raises:
             Interrupted: If it was stopped by Ctrl-C or a termination signal, after saving.
         """
+        if (self.folder / "summary.json").is_file():
+            return read_json(self.folder / "summary.json")  # the test set is looked at once
         config = self.config
         if config.minutes:
-            updates = updates_for(config, self.splits, self.device)
-            config = self.config = replace(config, updates=updates, minutes=0.0)
-            console.print(f"{updates} updates fit the time")
+            begun = time.monotonic()
+            threads = config.threads or fastest_threads(config, self.splits, self.device)
+            torch.set_num_threads(threads)
+            left = config.minutes * 60 - (time.monotonic() - begun)
+            updates = updates_for(left, config, self.splits, self.device)
+            config = replace(config, updates=updates, threads=threads, minutes=0.0)
+            console.print(f"{updates} updates with {threads} thread(s) fit the time")
         learner, seconds = fit(config, self.splits, self.device, console)
         spent: dict[Gaze, float] = {config.gaze: seconds}
         networks: dict[Gaze, GazeNetwork] = {config.gaze: learner.network}
@@ -226,21 +233,35 @@ def _validate(learner: Reinforce) -> dict[str, list[float]]:
     return {gaze: learner.validate(gaze).accuracy for gaze in gazes}
 
 
-def updates_for(config: TrainConfig, splits: Splits, device: torch.device) -> int:
-    """How many updates, with their validations, fit into `config.minutes`.
+def fastest_threads(config: TrainConfig, splits: Splits, device: torch.device) -> int:
+    """One CPU thread or the usual number, whichever is faster here and now.
+
+    Networks are small, so on a busy machine threads that wait for each other cost more than they
+    bring.
+    """
+    learner = Reinforce(config, splits, device)
+    seconds = {}
+    for threads in dict.fromkeys((thread_count(config), 1)) if device.type == "cpu" else (1,):
+        torch.set_num_threads(threads)
+        _time_updates(learner, 0.5)
+        seconds[threads] = _time_updates(learner, 1.5)
+    return min(seconds, key=lambda threads: seconds[threads])
+
+
+def updates_for(seconds: float, config: TrainConfig, splits: Splits, device: torch.device) -> int:
+    """How many updates, with their validations, fit into so many seconds.
 
     A throw-away learner is timed for a hundredth of the time (4 s at least), after a first second
     that is not counted, and the updates are laid out for 95 % of what remains.
     """
-    budget = config.minutes * 60
     learner = Reinforce(config, splits, device)
     start = time.monotonic()
     _time_updates(learner, 1.0)
-    each = _time_updates(learner, max(4.0, budget / 100))
+    each = _time_updates(learner, max(4.0, seconds / 100))
     begun = time.monotonic()
     _validate(learner)
     each += (time.monotonic() - begun) / config.eval_every
-    left = budget - (time.monotonic() - start)
+    left = seconds - (time.monotonic() - start)
     return max(1, int(0.95 * left / each))
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import saccade
 from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
 from saccade.agents.log import check_finite, read_metrics
-from saccade.agents.run import Interrupted, Run, updates_for
+from saccade.agents.run import Interrupted, Run, fastest_threads, updates_for
 from saccade.data import load
 
 QUIET = Console(quiet=True)
@@ -143,12 +143,13 @@ def test_a_loaded_agent_looks_as_it_was_evaluated(small):
 
 
 def test_minutes_become_a_number_of_updates(small):
-    config = replace(small, minutes=0.1, first="center")
-    run = Run(config)
+    run = Run(small)
     begun = time.monotonic()
-    count = updates_for(config, run.splits, run.device)
-    assert 5 <= time.monotonic() - begun < 9
+    count = updates_for(8.0, small, run.splits, run.device)
+    assert 5 <= time.monotonic() - begun < 10
     assert 1 <= count < 10_000
+    assert fastest_threads(replace(small, threads=2), run.splits, run.device) in (1, 2)
+    torch.set_num_threads(1)
 
 
 def test_each_image_once_an_epoch(small):
