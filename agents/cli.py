@@ -190,14 +190,16 @@ def demo(args: Demo, console: Console) -> Work:
     config = dataclasses.replace(PRESETS["demo"], out=args.out, threads=args.threads)
     folder, resume = args.out, False
     if (folder / "config.json").is_file():
-        saved = dataclasses.replace(read_config(folder / "config.json"), threads=args.threads)
-        resume = saved == config
-        if not resume:
+        saved = read_config(folder / "config.json")
+        if dataclasses.replace(saved, threads=args.threads) != config:
             raise ValueError(f"{folder} holds another run; remove it, or choose --out")
+        config, resume = saved, True
     done = resume and (folder / "summary.json").is_file()
     run = None if done else Run(config, resume=resume)
 
     def work() -> None:
+        if run is not None:
+            run.choose_threads()
         summary = read_json(folder / "summary.json") if run is None else run.train(console)
         pictures = make_pictures(run_episodes(folder, 6), folder)
         page = prepare_report(folder)()

@@ -218,15 +218,18 @@ _PAPER_60 = TrainConfig(data="mnist", scene="translated", side=60, size=12, scal
 
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
-    "mnist-cpu": TrainConfig(data="mnist", augment=True, updates=25_000),
+    "mnist-cpu": TrainConfig(
+        data="mnist", augment=True, reward="dense", early=0.3, lr=4e-3, updates=36_000,
+        out=Path("runs/mnist-cpu"),
+    ),
     "translated-60": replace(_PAPER_60, augment=True, updates=30_000),
     "cluttered-60": replace(_PAPER_60, scene="cluttered", augment=True, updates=30_000),
     "cluttered-100": replace(
         _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, augment=True, updates=30_000
     ),
     "demo": TrainConfig(
-        scene="cluttered", side=60, size=8, scales=3, glimpses=6, reward="dense", early=0.5,
-        batch=128, updates=2000, readers=True, out=Path("runs/demo"),
+        scene="translated", side=60, size=6, scales=3, glimpses=4, reward="dense", early=0.5,
+        lr=4e-3, batch=128, updates=2500, readers=True, out=Path("runs/demo"),
     ),
 }  # fmt: skip
 

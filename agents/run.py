@@ -94,6 +94,14 @@ class Run:
         make_scenes(config, self.splits.train)  # refuses sizes that do not fit
         self.folder.mkdir(parents=True, exist_ok=True)
 
+    def choose_threads(self) -> TrainConfig:
+        """Times how many CPU threads are best, unless that is configured; returns the result."""
+        if not self.config.threads:
+            threads = fastest_threads(self.config, self.splits, self.device)
+            self.config = replace(self.config, threads=threads)
+        torch.set_num_threads(self.config.threads)
+        return self.config
+
     def train(self, console: Console) -> dict[str, Any]:
         """Trains the agent, and its readers if they are asked for; then looks at the test set.
 
@@ -108,12 +116,11 @@ class Run:
         config = self.config
         if config.minutes:
             begun = time.monotonic()
-            threads = config.threads or fastest_threads(config, self.splits, self.device)
-            torch.set_num_threads(threads)
+            config = self.choose_threads()
             left = config.minutes * 60 - (time.monotonic() - begun)
             updates = updates_for(left, config, self.splits, self.device)
-            config = replace(config, updates=updates, threads=threads, minutes=0.0)
-            console.print(f"{updates} updates with {threads} thread(s) fit the time")
+            config = self.config = replace(config, updates=updates, minutes=0.0)
+            console.print(f"{updates} updates with {config.threads} thread(s) fit the time")
         learner, seconds = fit(config, self.splits, self.device, console)
         spent: dict[Gaze, float] = {config.gaze: seconds}
         networks: dict[Gaze, GazeNetwork] = {config.gaze: learner.network}
