@@ -35,8 +35,8 @@ def raster_gaze(t: int, total: int, key: Tensor) -> Tensor:
     row = 0
     while t >= lengths[row]:
         t, row = t - lengths[row], row + 1
-    place = [(2 * t + 1) / lengths[row] - 1, (2 * row + 1) / rows - 1]
-    return torch.tensor(place, device=key.device).expand(len(key), 2)
+    x, y = (2 * t + 1) / lengths[row] - 1, (2 * row + 1) / rows - 1
+    return torch.stack([torch.full(key.shape, each, device=key.device) for each in (x, y)], -1)
 
 
 SCRIPTS: dict[Gaze, Script] = {

@@ -4,6 +4,7 @@ The hybrid objective of Mnih et al. 2014 (section 3): cross-entropy trains what 
 remembers, REINFORCE (Williams 1992) trains where to look, regression trains the baseline.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -49,7 +50,7 @@ def dense_rewards(entropies: Tensor, classes: int) -> Tensor:
     Returns:
         `(N, T)`; entry t is the reward of the choice that led to glimpse t.
     """
-    blind = torch.full_like(entropies[:, :1], float(torch.tensor(classes).log()))
+    blind = torch.full_like(entropies[:, :1], math.log(classes))
     return -torch.diff(entropies, dim=1, prepend=blind)
 
 

@@ -28,8 +28,8 @@ def to_pixels(locations: Tensor, height: int, width: int) -> Tensor:
         `(..., 2)` float64 as (x, y) in [0, width] and [0, height]; pixel i has its center
         at i + 0.5.
     """
-    side = torch.tensor([width, height], dtype=torch.float64, device=locations.device)
-    return (locations.double() + 1) / 2 * side
+    share = (locations.double() + 1) / 2
+    return torch.stack([share[..., 0] * width, share[..., 1] * height], -1)
 
 
 def to_locations(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -43,8 +43,8 @@ def to_locations(pixels: Tensor, height: int, width: int) -> Tensor:
     Returns:
         `(..., 2)` float32 as (x, y) in [-1, 1].
     """
-    side = torch.tensor([width, height], dtype=torch.float64, device=pixels.device)
-    return (pixels.double() / side * 2 - 1).float()
+    share = torch.stack([pixels[..., 0].double() / width, pixels[..., 1].double() / height], -1)
+    return (share * 2 - 1).float()
 
 
 def window_sides(size: int, scales: int, factor: int) -> list[int]:
@@ -70,10 +70,10 @@ def window_starts(
         miss the image altogether are pulled up to its border, which they still miss.
     """
     centers = to_pixels(locations, height, width)  # (N, 2)
-    sides = locations.new_tensor(window_sides(size, scales, factor), dtype=torch.float64)
-    starts = torch.floor(centers[:, None, :] - sides[None, :, None] / 2 + 0.5)  # (N, S, 2)
-    limit = locations.new_tensor([width, height], dtype=torch.float64)
-    lowest = -sides[:, None].expand(-1, 2)
+    # Made on the device: nothing here is copied to it, so nothing waits for it.
+    sides = size * factor ** torch.arange(scales, device=locations.device)  # (S,)
+    starts = torch.floor(centers[:, None, :] - sides[:, None].double() / 2 + 0.5)  # (N, S, 2)
     # A NaN cannot become an integer: it is sent outside, where a glimpse is all zero.
     starts = torch.nan_to_num(starts, nan=float("inf"))
-    return torch.minimum(torch.maximum(starts, lowest), limit).long()
+    xs, ys = starts[..., 0].clamp(max=width), starts[..., 1].clamp(max=height)
+    return torch.stack([xs, ys], -1).maximum(-sides[:, None].double()).long()
