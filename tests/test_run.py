@@ -127,6 +127,22 @@ def test_what_a_run_leaves_behind(small):
     assert not list(small.out.rglob("*.part"))
 
 
+def test_metrics_go_to_tensorboard_too(small):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    Run(small).train(QUIET)
+    events = EventAccumulator(str(small.out / "tensorboard"))
+    events.Reload()
+    lines = [line for line in read_metrics(small.out) if "loss_policy" in line]
+    for tag, value in (
+        ("loss_policy", lambda line: line["loss_policy"]),
+        ("accuracy/glimpse_3", lambda line: line["accuracy"][2]),
+    ):
+        written = [(each.step, each.value) for each in events.Scalars(tag)]
+        assert written == [(line["update"], pytest.approx(value(line))) for line in lines]
+    assert len(events.Scalars("validation/learned/glimpse_1")) == 2
+
+
 def test_a_loaded_agent_looks_as_it_was_evaluated(small):
     Run(small).train(QUIET)
     agent = saccade.load(small.out)
