@@ -222,8 +222,7 @@ _PAPER_60 = TrainConfig(data="mnist", scene="translated", side=60, size=12, scal
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
     "mnist-cpu": TrainConfig(
-        data="mnist", augment=True, reward="dense", early=0.3, lr=4e-3, updates=36_000,
-        out=Path("runs/mnist-cpu"),
+        data="mnist", augment=True, updates=36_000, out=Path("runs/mnist-cpu"),
     ),
     "translated-60": replace(_PAPER_60, augment=True, updates=30_000),
     "cluttered-60": replace(_PAPER_60, scene="cluttered", augment=True, updates=30_000),
