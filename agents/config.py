@@ -76,9 +76,6 @@ class TrainConfig:
     """What its returns are compared with: a learned guess, or the other rollouts on the scene."""
     sigma: float = 0.1
     """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
-    sigma_last: float = 0.1
-    """Spread at the end of training, reached by a cosine: a smaller one lets the reader see what
-    it will see at test time, when nothing is spread."""
     policy_weight: float = 0.01
     """Weight of the REINFORCE loss; its advantages are normalized."""
     discount: float = 1.0
@@ -130,7 +127,7 @@ class TrainConfig:
                      "warmup", "threads", "save_seconds", "seed"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
-        for name in ("sigma", "sigma_last", "lr", "clip_norm"):
+        for name in ("sigma", "lr", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
         if not 0 <= self.discount <= 1:

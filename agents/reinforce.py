@@ -7,7 +7,6 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 - advantages are normalized over the batch; the REINFORCE loss has a weight of its own
 - the policy has a hidden layer and a tanh mean, and sees the core's state detached
 - the last location, at which nothing looks, is neither sampled nor scored
-- the policy's spread may shrink as training goes on
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine augmentation
 
@@ -40,11 +39,6 @@ def make_scenes(config: TrainConfig, pool: ImageSet, augment: bool = False) -> S
     """The scenes that a configuration asks for, made from the images of one split."""
     side = config.side or default_side(config.scene, *pool.images.shape[-2:])
     return SceneMaker(pool, config.scene, side, config.clutter, config.clutter_size, augment)
-
-
-def _cosine(done: float) -> float:
-    """Falls from 1 to 0 by half a cosine as `done` goes from 0 to 1."""
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 class Reinforce:
@@ -87,7 +81,7 @@ class Reinforce:
         Returns:
             Metrics of this update, tensors on the device: nothing here waits for it.
         """
-        config, sigma = self.config, self.sigma(self.updates)
+        config = self.config
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         played = rollout(
             self.network,
@@ -96,12 +90,12 @@ class Reinforce:
             index=self._next_images(),
             gaze=config.gaze,
             learned_first=config.first == "learned",
-            sigma=sigma,
+            sigma=config.sigma,
         )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(
             played,
-            sigma=sigma,
+            sigma=config.sigma,
             reward=config.reward,
             baseline=config.baseline,
             rollouts=config.rollouts,
@@ -128,13 +122,7 @@ class Reinforce:
         if update < config.warmup:
             return config.lr * (update + 1) / config.warmup
         done = (update - config.warmup) / max(1, config.updates - config.warmup)
-        return config.lr * _cosine(done)
-
-    def sigma(self, update: int) -> float:
-        """Goes from `sigma` to `sigma_last` by a cosine."""
-        config = self.config
-        share = _cosine(update / config.updates)
-        return config.sigma_last + (config.sigma - config.sigma_last) * share
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def validate(self, gaze: Gaze) -> Evaluation:
         """Looks at the validation set, with this network's own reader behind any gaze."""
