@@ -168,6 +168,15 @@ def test_minutes_become_a_number_of_updates(small):
     torch.set_num_threads(1)
 
 
+def test_the_learning_rate_by_hand(small):
+    from saccade.agents.reinforce import Reinforce
+
+    config = replace(small, lr=1.0, warmup=4, updates=24)
+    learner = Reinforce(config, load(small.data), torch.device("cpu"))
+    rates = [learner.learning_rate(update) for update in (0, 3, 4, 14, 24, 99)]
+    assert rates == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.0, 0.0])
+
+
 def test_each_image_once_an_epoch(small):
     from saccade.agents.reinforce import Reinforce
 
