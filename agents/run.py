@@ -124,7 +124,7 @@ class Run:
         learner, seconds = fit(config, self.splits, self.device, console)
         spent: dict[Gaze, float] = {config.gaze: seconds}
         networks: dict[Gaze, GazeNetwork] = {config.gaze: learner.network}
-        for gaze in SCRIPTS if config.readers else ():
+        for gaze in [each for each in SCRIPTS if config.readers and each != config.gaze]:
             reader = replace(config, gaze=gaze, readers=False, out=self.folder / "readers" / gaze)
             other, spent[gaze] = fit(reader, self.splits, self.device, console)
             networks[gaze] = other.network
@@ -147,8 +147,8 @@ class Run:
             for split in scenes
         }
         summary = summarize(config, self.splits, results, spent) | describe_machine(self.device)
-        write_json(self.folder / "summary.json", summary)
         save_episodes(self.folder, results["test"][config.gaze])
+        write_json(self.folder / "summary.json", summary)  # last: it says that all is there
         return summary
 
 
