@@ -224,7 +224,7 @@ def fit(
             if stopped() or last or time.monotonic() - saved > config.save_seconds:
                 saved = time.monotonic()
                 save_checkpoint(folder, learner, metrics.pending(), before + saved - begun)
-            if stopped() and not last:
+            if stopped():
                 metrics.close()
                 raise Interrupted(f"stopped after {done} of {config.updates} updates; saved")
     metrics.close()
