@@ -259,7 +259,7 @@ def updates_for(seconds: float, config: TrainConfig, splits: Splits, device: tor
     """How many updates, with their validations, fit into so many seconds.
 
     A throw-away learner is timed for a hundredth of the time (4 s at least), after a first second
-    that is not counted, and the updates are laid out for 95 % of what remains.
+    that is not counted, and the updates are laid out for 93 % of what remains.
     """
     learner = Reinforce(config, splits, device)
     start = time.monotonic()
@@ -269,7 +269,7 @@ def updates_for(seconds: float, config: TrainConfig, splits: Splits, device: tor
     _validate(learner)
     each += (time.monotonic() - begun) / config.eval_every
     left = seconds - (time.monotonic() - start)
-    return max(1, int(0.95 * left / each))
+    return max(1, int(0.93 * left / each))
 
 
 def _time_updates(learner: Reinforce, seconds: float) -> float:
