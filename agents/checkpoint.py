@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from saccade.agent import save_weights
@@ -123,7 +123,7 @@ def save_episodes(folder: Path, evaluation: Evaluation) -> None:
     """Writes the episodes of an evaluation and the scenes and labels that belong to them."""
     evaluation.scanpath.save(folder / "scanpath.safetensors")
     beside = folder / "scenes.safetensors.part"
-    save_file({"scenes": evaluation.scenes, "labels": evaluation.labels}, beside)
+    beside.write_bytes(save({"scenes": evaluation.scenes, "labels": evaluation.labels}))
     beside.replace(folder / "scenes.safetensors")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from saccade.counter import make_key, row_keys, uniform
@@ -119,7 +119,7 @@ def save_weights(network: GazeNetwork, folder: Path) -> None:
     """Writes a network's weights to `model.safetensors` in a folder, beside and renamed."""
     beside = folder / "model.safetensors.part"
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    save_file(tensors, beside)
+    beside.write_bytes(save(tensors))
     beside.replace(folder / "model.safetensors")
 
 

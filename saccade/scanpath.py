@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from saccade.retina import Retina
@@ -91,7 +91,7 @@ class Scanpath:
         header = {"height": self.height, "width": self.width, "retina": vars(self.retina)}
         tensors = {name: value.contiguous() for name, value in self.cpu().tensors.items()}
         beside = Path(f"{path}.part")
-        save_file(tensors, beside, metadata={"scanpath": json.dumps(header)})
+        beside.write_bytes(save(tensors, {"scanpath": json.dumps(header)}))
         beside.replace(path)
 
     @staticmethod
