@@ -37,11 +37,11 @@ class TrainConfig:
     size: int = 8
     """Side of a glimpse in cells; at the finest scale a cell is a pixel."""
     scales: int = 1
-    """How many windows the retina has around a fixation."""
+    """Windows that the retina has around a fixation; more see further, more coarsely."""
     factor: int = 2
     """By how much each window is wider than the one inside it."""
     glimpses: int = 6
-    """Glimpses in an episode."""
+    """Glimpses in an episode: the budget that everything is compared at."""
     first: First = "center"
     """Where the first glimpse goes: center, uniform random (the paper's) or learned."""
     gaze: Gaze = "learned"
@@ -52,18 +52,18 @@ class TrainConfig:
     core: Literal["rnn", "gru", "lstm"] = "rnn"
     """The recurrent core; "rnn" is the paper's rectified one."""
     what: int = 128
-    """Width of the layer that reads a glimpse."""
+    """Units of the layer that reads a glimpse (128 in the paper)."""
     where: int = 128
-    """Width of the layer that reads a location."""
+    """Units of the layer that reads a location (128 in the paper)."""
     hidden: int = 256
-    """Width of the core."""
+    """Units of the core, and of the encoder's result (256 in the paper)."""
     policy_hidden: int = 128
-    """Width of the policy's hidden layer."""
+    """Units of the policy's hidden layer, between the core and the next location."""
 
     batch: int = 256
-    """Scenes in an update."""
+    """Scenes in an update; larger batches give steadier gradients and fewer updates."""
     rollouts: int = 1
-    """Episodes on each of them."""
+    """Episodes on each of these scenes, for comparison with each other (--baseline)."""
     updates: int = 5000
     """Updates to train for; set by minutes where that is given."""
     minutes: float = 0.0
@@ -77,17 +77,17 @@ class TrainConfig:
     sigma: float = 0.1
     """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
     policy_weight: float = 0.01
-    """Weight of the REINFORCE loss; its advantages are normalized."""
+    """Weight of the REINFORCE loss beside the others; its advantages are normalized."""
     discount: float = 1.0
-    """Discount of later rewards."""
+    """Discount of later rewards, 0 to 1; 1 counts all that a saccade leads to."""
     early: float = 0.0
     """Weight of the mean cross-entropy after the glimpses before the last; 0 trains the last."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    """The optimizer."""
+    """Adam with decoupled weight decay, or plain Adam."""
     lr: float = 1e-3
     """Its highest learning rate, reached after the warm-up, then lowered to 0 by a cosine."""
     weight_decay: float = 0.01
-    """Weight decay."""
+    """Weight decay, in shares of a weight per unit of learning rate; holds weights small."""
     warmup: int = 200
     """Updates over which the learning rate rises linearly."""
     clip_norm: float = 5.0
@@ -97,7 +97,7 @@ class TrainConfig:
     """Train, after the agent, a reader for random, center and raster gaze each, with the same
     number of updates, to compare it with (takes up to three times as long again)."""
     out: Path = Path("runs/train")
-    """Run folder: checkpoint, metrics and summary."""
+    """Run folder for checkpoint, metrics and summary; must not hold a run yet."""
     seed: int = 0
     """Decides weights, order, scenes and noise; one seed gives one run, bit for bit."""
     device: str = "auto"
@@ -106,9 +106,9 @@ class TrainConfig:
     """CPU threads; 0 takes one a core, at most 4, as the networks are small; with --minutes it
     takes one alone where that is timed to be faster."""
     log_every: int = 50
-    """Updates between two lines of metrics."""
+    """Updates between two lines of metrics, which are means over them."""
     eval_every: int = 1000
-    """Updates between two looks at the validation set."""
+    """Updates between two looks at the validation set, which take time of their own."""
     save_seconds: float = 30.0
     """Seconds between two checkpoints: what a kill may lose."""
 
