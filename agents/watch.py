@@ -121,7 +121,7 @@ def prepare_report(folder: Path) -> Callable[[], Path]:
     def make() -> Path:
         write_report(
             path,
-            title=f"Where it looked: {summary['data']}, {summary['scene']}",
+            title="Where it looked",
             config=values["config"],
             summary=summary,
             metrics=metrics,
