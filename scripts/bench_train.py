@@ -63,17 +63,20 @@ def peak_flops(seconds: float, device: torch.device) -> float:
 
 
 def flops_per_image(learner: Reinforce) -> float:
-    """Operations of the matrix products of one episode: two a weight, three times for learning.
+    """Operations of the matrix products of one episode.
 
-    The policy's and baseline's first layers need no gradient of their input, which is left out.
+    Two for each weight and pass: forward, gradient of the weights, and gradient of the input
+    where it is needed (not for glimpse, location, and the detached features of the heads).
     """
-    steps = learner.config.glimpses
-    weights = {
-        name: sum(each.numel() for each in module.parameters() if each.ndim == 2)
-        for name, module in learner.network.named_children()
-    }
-    per_step = sum(weights.values())
-    return 2 * 3 * per_step * steps * learner.config.rollouts
+    network, steps = learner.network, learner.config.glimpses
+    first = (network.encoder.what[1], network.encoder.where[0], network.policy.net[0])
+    total = 0
+    for name, layer in network.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+            passes = 2 if layer in first or layer is network.baseline else 3
+            times = steps - 1 if name.startswith("policy") else steps
+            total += 2 * layer.weight.numel() * passes * times
+    return total * learner.config.rollouts
 
 
 def main() -> None:
