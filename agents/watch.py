@@ -11,7 +11,7 @@ from torch import Tensor
 from saccade.agent import load
 from saccade.agents.checkpoint import load_episodes, read_json
 from saccade.agents.log import read_metrics
-from saccade.folders import SUFFIXES
+from saccade.folders import SUFFIXES, read_image
 from saccade.scanpath import Scanpath
 
 
@@ -68,18 +68,15 @@ def fit_picture(path: Path, channels: int, height: int, width: int) -> Tensor:
         `(channels, height, width)` uint8, grey or RGB.
 
     Raises:
-        ValueError: If the file is not a picture.
+        ValueError: If the file cannot be read as an image.
     """
     import cv2
 
-    kind = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
-    content = np.fromfile(path, np.uint8)
-    try:
-        picture = cv2.imdecode(content, kind) if len(content) else None
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise ValueError(f"{path} is not a picture that can be read")
+    picture: np.ndarray = read_image(path)
+    if channels == 1 and picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    elif channels == 3 and picture.ndim == 2:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     scale = min(height / picture.shape[0], width / picture.shape[1])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

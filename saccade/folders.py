@@ -100,8 +100,12 @@ def _images_in(folder: Path) -> list[Path]:
     )
 
 
-def _read(path: Path, max_side: int) -> NDArray[np.uint8]:
-    """One image as `(h, w)` grey or `(h, w, 3)` RGB, its sides at most `max_side`."""
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """One image file as `(h, w)` grey, also where its channels are all equal, or `(h, w, 3)` RGB.
+
+    Raises:
+        ValueError: If the file cannot be read as an image.
+    """
     import cv2
 
     content = np.fromfile(path, np.uint8)
@@ -113,12 +117,20 @@ def _read(path: Path, max_side: int) -> NDArray[np.uint8]:
         raise ValueError(f"{path} cannot be read as an image; mend or remove it")
     if image.ndim == 3 and (image == image[..., :1]).all():
         image = image[..., 0]
+    return np.asarray(image if image.ndim == 2 else image[..., ::-1], dtype=np.uint8)
+
+
+def _read(path: Path, max_side: int) -> NDArray[np.uint8]:
+    """What `read_image` gives, its sides at most `max_side`."""
+    import cv2
+
+    image = read_image(path)
     height, width = image.shape[:2]
     if max(height, width) > max_side:
         shrink = max_side / max(height, width)
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(image if image.ndim == 2 else image[..., ::-1], dtype=np.uint8)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return image
 
 
 def _canvases(images: Sequence[NDArray[np.uint8]]) -> Tensor:

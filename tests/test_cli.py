@@ -119,7 +119,7 @@ def test_pictures_that_are_none_are_refused(run, folder, capsys):
     broken.write_bytes(b"not a picture")
     code, said = say(["watch", str(run), str(broken)], capsys)
     assert code == 2
-    assert "broken.png is not a picture" in said
+    assert "broken.png cannot be read as an image" in said
     code, said = say(["watch", str(run), str(folder / "none.png")], capsys)
     assert code == 2
     assert "none.png" in said
@@ -151,3 +151,24 @@ def test_the_module_is_the_command():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("saccade: there is no command 'nothing'")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(40, 20), (40, 20, 3)])
+def test_pictures_are_fitted_to_the_agents_scenes(tmp_path, channels, shape):
+    from saccade.agents.watch import fit_picture
+
+    picture = np.zeros(shape, np.uint8)
+    picture[...] = 90 if len(shape) == 2 else (10, 20, 200)  # OpenCV writes blue first
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    fitted = fit_picture(tmp_path / "a.png", channels, 20, 30)
+    assert fitted.shape == (channels, 20, 30)
+    # Scaled by a half to 20 x 10, ten black columns on either side.
+    assert not fitted[:, :, :10].any()
+    assert not fitted[:, :, 20:].any()
+    if len(shape) == 2:
+        assert (fitted[:, :, 10:20] == 90).all()
+    elif channels == 3:
+        assert fitted[:, 7, 15].tolist() == [200, 20, 10]
+    else:  # 0.299 R + 0.587 G + 0.114 B
+        assert fitted[0, 7, 15] == round(0.299 * 200 + 0.587 * 20 + 0.114 * 10)
