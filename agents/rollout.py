@@ -60,8 +60,10 @@ def rollout(
         sigma: Spread of the Gaussian around the policy's mean, in locations; 0 gives the mode.
     """
     state, total = network.start(core.rows), core.glimpses
-    row_key = fold(key[:, None], torch.arange(core.rollouts, device=core.device)).view(-1)
-    row_key = fold(row_key, "gaze")
+    key = key.repeat_interleave(core.rollouts)
+    index = None if index is None else index.repeat_interleave(core.rollouts)
+    members = torch.arange(core.rows, device=core.device) % core.rollouts
+    row_key = fold(fold(key, members), "gaze")
     noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last
     means, samples, seen, rewards = [], [], [], []
@@ -85,12 +87,10 @@ def rollout(
         state = network.see(observation.glimpse, observation.gaze, state)
         before.append(state[0])
         if t < total:
-            step = core.step(choose(t), undecided)
-            observation = step.observation
-            rewards.append(step.reward)
+            observation, result = core.step(choose(t), undecided)
+            rewards.append(result.reward)
     logits = network.classifier(torch.stack(before[1:], 1))  # (N, T, K)
-    last = core.step(observation.gaze, logits[:, -1].detach().argmax(-1))
-    rewards.append(last.reward)
+    rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 
     values = network.baseline(torch.stack(before, 1).detach())[..., 0]  # (N, T + 1)
     chosen = len(means)
@@ -112,5 +112,5 @@ def rollout(
         values=values[:, total - chosen : total],
         means=torch.stack(means, 1) if means else none,
         samples=torch.stack(samples, 1) if samples else none,
-        target=core.target[core.image_index],
+        target=core.state["label"],
     )

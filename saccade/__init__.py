@@ -27,7 +27,17 @@ __all__ = [
     "load",
 ]
 
-ENVIRONMENTS = {"saccade/ClutteredDigits-v0": "saccade.envs:ClutteredDigitsEnv"}
+# By id: the single environment and the vector environment.
+ENVIRONMENTS = {
+    "saccade/Digits-v0": ("digits:DigitsEnv", "digits:DigitsVectorEnv"),
+    "saccade/ClutteredDigits-v0": ("digits:ClutteredDigitsEnv", "digits:ClutteredDigitsVectorEnv"),
+    "saccade/ImageClassify-v0": ("digits:ImageClassifyEnv", "digits:ImageClassifyVectorEnv"),
+    "saccade/Search-v0": ("search:SearchEnv", "search:SearchVectorEnv"),
+    "saccade/Track-v0": ("track:TrackEnv", "track:TrackVectorEnv"),
+    "saccade/Catch-v0": ("catch:CatchEnv", "catch:CatchVectorEnv"),
+    "saccade/Foveate-v0": ("foveate:FoveateEnv", "foveate_vector:FoveateVectorEnv"),
+}
 
-for _id, _entry_point in ENVIRONMENTS.items():
-    gymnasium.register(_id, _entry_point)
+for _id, (_single, _vector) in ENVIRONMENTS.items():
+    _rooms = (f"saccade.envs.{_single}", f"saccade.envs.{_vector}")
+    gymnasium.register(_id, _rooms[0], vector_entry_point=_rooms[1])

@@ -62,6 +62,26 @@ def read_npz(path: Path) -> dict[str, ImageSet]:
     return parts
 
 
+def from_arrays(images: NDArray, labels: NDArray) -> ImageSet:
+    """Makes an image set of a user's own arrays.
+
+    Args:
+        images: (N, H, W), (N, H, W, C) or (N, C, H, W), C 1 or 3, uint8 or floating point in
+            [0, 1].
+        labels: (N,) or (N, 1), integers or text. The classes are what occurs, as text, sorted.
+
+    Raises:
+        ValueError: If an array is none of these, or their lengths differ.
+    """
+    pixels, names = _images(np.asarray(images), "images"), _labels(np.asarray(labels), "labels")
+    if len(pixels) != len(names):
+        raise ValueError(f"{len(pixels)} images, but {len(names)} labels")
+    known, index = np.unique(names, return_inverse=True)
+    return ImageSet(
+        torch.from_numpy(pixels), torch.from_numpy(index).long(), tuple(map(str, known))
+    )
+
+
 def _arrays(path: Path) -> dict[str, NDArray]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a whole .npz file, as numpy.savez writes it")

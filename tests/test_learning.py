@@ -1,6 +1,6 @@
 """Probe worlds, each of which isolates one ability and is learned in seconds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 from saccade.agents.objectives import hybrid_losses
 from saccade.agents.rollout import rollout
 from saccade.counter import fold, integers, make_key, row_keys
-from saccade.envs import GazeCore
+from saccade.envs import Deed, GazeCore, Outcome, State
+from saccade.envs.task import Stop
 from saccade.network import GazeNetwork
 from saccade.retina import Retina
 
@@ -23,27 +24,32 @@ class Pointer:
 
     shown: bool = False
     decisions: int = 2
-    shape: tuple[int, int, int] = field(default=(1, 24, 24))
+    shape: tuple[int, int, int] = (1, 24, 24)
+    answers: bool = True
+    moving: bool = False
+    stops: tuple[Stop, ...] = ("budget",)
 
-    def choose(self, key: Tensor) -> Tensor:
-        return torch.zeros_like(key)
-
-    def scenes(self, index: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        count = len(key)
+    def begin(self, key: Tensor, index: Tensor | None = None) -> State:
         place = integers(fold(key, "place"), 2, 1)[:, 0]
         marks = integers(fold(key, "marks"), 2, 2)  # (N, 2), of which one is the answer
-        target = marks.gather(1, place[:, None])[:, 0]
-        scenes = torch.zeros(count, 1, 24, 24, dtype=torch.uint8)
+        return {"place": place, "marks": marks, "label": marks.gather(1, place[:, None])[:, 0]}
+
+    def frames(self, state: State) -> Tensor:
+        scenes = torch.zeros(len(state["label"]), 1, 24, 24, dtype=torch.uint8)
         for number, left in enumerate((3, 17)):
-            value = (80 + 175 * marks[:, number]).to(torch.uint8)
+            value = (80 + 175 * state["marks"][:, number]).to(torch.uint8)
             scenes[:, 0, 8:16, left : left + 4] = value[:, None, None]
-        told = target if self.shown else place
+        told = state["label"] if self.shown else state["place"]
         half = torch.arange(24)[None] // 3 == 3 + told[:, None]  # (N, 24): columns 9-11 or 12-14
         scenes[:, 0, 9:15] += (255 * half[:, None]).to(torch.uint8)
-        return scenes, target
+        return scenes
 
-    def reward(self, target: Tensor, decision: Tensor, ended: Tensor) -> dict[str, Tensor]:
-        return {"decision": ((decision == target) & ended).float()}
+    def step(self, state: State, deed: Deed) -> Outcome:
+        right = (deed.decision == state["label"]) & deed.counts
+        return Outcome(state, {"decision": right.float()}, right)
+
+    def truth(self, state: State) -> dict[str, Tensor]:
+        return {"label": state["label"]}
 
 
 def learn(task, glimpses, updates, *, rollouts=1, gaze="learned", **choices):
@@ -55,7 +61,7 @@ def learn(task, glimpses, updates, *, rollouts=1, gaze="learned", **choices):
     options = {"reward": "terminal", "baseline": "learned"} | choices
 
     def play(update, sigma):
-        key = row_keys(fold(make_key(0), update), core.scenes)
+        key = row_keys(fold(make_key(0), update), core.rows // rollouts)
         return rollout(network, core, key=key, gaze=gaze, sigma=sigma)
 
     for update in range(updates):
