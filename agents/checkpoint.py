@@ -16,17 +16,19 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from saccade.agent import save_weights
+from saccade.agent import AgentSpec, save_weights
 from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation
-from saccade.agents.reinforce import Reinforce
 from saccade.scanpath import Scanpath
+
+if TYPE_CHECKING:
+    from saccade.agents.fit import Learner
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -73,14 +75,14 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def save_config(folder: Path, config: TrainConfig, learner: Reinforce) -> None:
+def save_config(folder: Path, config: TrainConfig, spec: AgentSpec, device: torch.device) -> None:
     """Writes config.json, from which the run can be repeated and the agent built again."""
-    values = {"config": config.to_json(), "agent": asdict(learner.spec)}
-    write_json(folder / "config.json", values | describe_machine(learner.device))
+    values = {"config": config.to_json(), "agent": asdict(spec)}
+    write_json(folder / "config.json", values | describe_machine(device))
 
 
 def save_checkpoint(
-    folder: Path, learner: Reinforce, metrics: dict[str, Any], seconds: float
+    folder: Path, learner: "Learner", metrics: dict[str, Any], seconds: float
 ) -> None:
     """Writes weights and trainer state.
 

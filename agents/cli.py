@@ -1,4 +1,4 @@
-"""The `saccade` command: train, evaluate, watch, report, demo."""
+"""The `saccade` command: train, evaluate, watch, report, export-gaze, demo."""
 
 import argparse
 import dataclasses
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 
@@ -15,10 +16,14 @@ from saccade.agent import load as load_agent
 from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.config import PRESETS, TrainConfig, read_config
 from saccade.agents.evaluate import evaluate
+from saccade.agents.export import Format, prepare_export
+from saccade.agents.fit import Interrupted
 from saccade.agents.reinforce import make_scenes
-from saccade.agents.run import GAZES, Interrupted, Run, choose_device, show
+from saccade.agents.run import GAZES, Run, choose_device, show
+from saccade.agents.run_world import WorldRun, film, show_world
 from saccade.agents.watch import look_at_files, make_pictures, prepare_report, run_episodes
 from saccade.data import load as load_data
+from saccade.video import write_gif
 
 Preset = Literal["default", "mnist-cpu", "translated-60", "cluttered-60", "cluttered-100", "demo"]
 
@@ -72,6 +77,23 @@ class Report:
 
 
 @dataclass(frozen=True)
+class ExportGaze:
+    """Write an agent's gaze for other tools: a plain table, BIDS eye tracking, or pymovements."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_SCANPATH")]
+    """Run folder, or a scanpath.safetensors; its episodes become images 0, 1, 2, ..."""
+    out: Path
+    """File to write; for bids a folder, new or empty."""
+    format: Format = "csv"
+    """csv: image, subject, index, x, y, duration_ms, in pixels from the top left. bids: a dataset
+    of simulated eye tracking. pymovements: a table of events, in ms and pixels."""
+    subject: str = "agent"
+    """Name of the agent in the table, letters and digits."""
+    duration_ms: int = 250
+    """How long a fixation is said to last, as a glimpse takes no time; 0 leaves it open (csv)."""
+
+
+@dataclass(frozen=True)
 class Demo:
     """Train on digits drawn on the fly, for minutes, and leave pictures and a report."""
 
@@ -90,6 +112,14 @@ def train(args: Train, console: Console) -> Work:
     config = TrainConfig(**{name: getattr(args, name) for name in names})
     if args.resume:
         config = same_run(config)
+    if config.env:
+        world = WorldRun(config, resume=args.resume)
+
+        def play() -> None:
+            show_world(world.train(console), console)
+            console.print(f"next: saccade watch {config.out}", soft_wrap=True)
+
+        return play
     run = Run(config, resume=args.resume)
 
     def work() -> None:
@@ -166,6 +196,17 @@ def watch(args: Watch, console: Console) -> Work:
     if args.count < 1:
         raise ValueError(f"--count must be 1 or more, got {args.count}")
     out = args.out or args.run
+    saved = args.run / "config.json"
+    if saved.is_file() and read_config(saved).env:
+        if args.images is not None:
+            raise ValueError("this agent plays in a world of its own; watch it without IMAGES")
+
+        def show_film() -> None:
+            out.mkdir(parents=True, exist_ok=True)
+            write_gif(out / "gaze.gif", np.stack(list(film(args.run, args.count))), fps=6)
+            console.print(str(out / "gaze.gif"), soft_wrap=True)
+
+        return show_film
     if args.images is None:
         episodes = run_episodes(args.run, args.count)
     else:
@@ -183,6 +224,14 @@ def report(args: Report, console: Console) -> Work:
     """Prepares `saccade report`."""
     make = prepare_report(args.run)
     return lambda: console.print(str(make()), soft_wrap=True)
+
+
+def export_gaze(args: ExportGaze, console: Console) -> Work:
+    """Prepares `saccade export-gaze`."""
+    write = prepare_export(
+        args.run, args.out, args.format, subject=args.subject, duration_ms=args.duration_ms
+    )
+    return lambda: console.print(str(write()), soft_wrap=True)
 
 
 def demo(args: Demo, console: Console) -> Work:
@@ -217,6 +266,7 @@ COMMANDS: dict[str, tuple[type[Any], Callable[[Any, Console], Work]]] = {
     "evaluate": (Evaluate, evaluate_run),
     "watch": (Watch, watch),
     "report": (Report, report),
+    "export-gaze": (ExportGaze, export_gaze),
     "demo": (Demo, demo),
 }
 
@@ -260,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     if name in ("-h", "--help"):
         print("usage: saccade COMMAND [options]     (saccade COMMAND --help tells the options)\n")
         for command, (kind, _) in COMMANDS.items():
-            print(f"  {command:9} {(kind.__doc__ or '').splitlines()[0]}")
+            print(f"  {command:11} {(kind.__doc__ or '').splitlines()[0]}")
         return 0
     if name not in COMMANDS:
         return fail(f"there is no command {name!r}; choose from {', '.join(COMMANDS)}", 2)

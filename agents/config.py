@@ -34,6 +34,19 @@ class TrainConfig:
     augment: bool = False
     """Rotate, scale, shear and shift the training images at random (never the test images)."""
 
+    env: str = ""
+    """Instead of data: a world without labels to play in: saccade/Catch-v0, saccade/Search-v0,
+    saccade/Track-v0 or saccade/Foveate-v0; retina and budget are then the world's."""
+    env_options: str = ""
+    """The world's keyword arguments as a JSON object, such as '{"items": 12}'."""
+    horizon: int = 200
+    """Most steps of an episode, in a world that knows no budget (saccade/Foveate-v0)."""
+    trace: float = 1.0
+    """In a world: how far rewards are traced back, 0 to 1; below 1 the baseline is trusted, which
+    is steadier where episodes are long."""
+    entropy: float = 0.01
+    """In a world: bonus for the entropy of what is done, which keeps trying things."""
+
     size: int = 8
     """Side of a glimpse in cells; at the finest scale a cell is a pixel."""
     scales: int = 1
@@ -120,18 +133,21 @@ class TrainConfig:
         """
         for name in ("size", "scales", "factor", "glimpses", "what", "where", "hidden",
                      "policy_hidden", "batch", "rollouts", "updates", "clutter_size",
-                     "log_every", "eval_every"):  # fmt: skip
+                     "log_every", "eval_every", "horizon"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
         for name in ("side", "clutter", "minutes", "policy_weight", "early", "weight_decay",
-                     "warmup", "threads", "save_seconds", "seed"):  # fmt: skip
+                     "warmup", "threads", "save_seconds", "seed", "entropy"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
         for name in ("sigma", "lr", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
-        if not 0 <= self.discount <= 1:
-            raise ValueError(f"--discount must be from 0 to 1, got {self.discount}")
+        for name in ("discount", "trace"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.env_options and not self.env:
+            raise ValueError("--env-options belongs to --env; name a world too")
         if self.baseline == "leave-one-out" and self.rollouts < 2:
             raise ValueError("--baseline leave-one-out needs --rollouts of 2 or more")
         for name, choices in (

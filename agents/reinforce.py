@@ -14,7 +14,6 @@ All randomness is by counter (`saccade.counter`): update u of seed s is the same
 whenever it is run, so there is no random state to store, and resuming is exact.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.gaze import Gaze
 from saccade.agents.objectives import Losses, hybrid_losses
+from saccade.agents.optimize import Optimizer
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.data import ImageSet, Splits
@@ -31,8 +31,6 @@ from saccade.envs.classify import Classify
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
 from saccade.scenes import SceneMaker, default_side
-
-MODULES = ("encoder", "core", "policy", "classifier", "baseline")
 
 
 def make_scenes(config: TrainConfig, pool: ImageSet, augment: bool = False) -> SceneMaker:
@@ -58,10 +56,7 @@ class Reinforce:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network: GazeNetwork = self.spec.build().to(device)
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(
-            self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = Optimizer(config, self.network)
         self.core = GazeCore(
             Classify(self.scenes),
             self.spec.retina,
@@ -104,27 +99,11 @@ class Reinforce:
         )
         loss = losses.classify + config.policy_weight * losses.policy + losses.baseline
         # 3. Learn.
-        self.optimizer.zero_grad()
-        loss.backward()
-        norms = {name: self._gradient_norm(name) for name in MODULES}
-        whole = torch.stack(list(norms.values())).norm()
-        shrink = (config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
-        torch._foreach_mul_(self._gradients(self.network), shrink)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.updates)
-        self.optimizer.step()
+        norms = self.optimizer.step(loss, self.updates)
         self.updates += 1
         return self._metrics(played, losses, norms)
 
-    def learning_rate(self, update: int) -> float:
-        """Rises linearly over `warmup` updates, then falls to 0 by a cosine."""
-        config = self.config
-        if update < config.warmup:
-            return config.lr * (update + 1) / config.warmup
-        done = (update - config.warmup) / max(1, config.updates - config.warmup)
-        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-    def validate(self, gaze: Gaze) -> Evaluation:
+    def look(self, gaze: Gaze) -> Evaluation:
         """Looks at the validation set, with this network's own reader behind any gaze."""
         config = self.config
         return evaluate(
@@ -135,6 +114,24 @@ class Reinforce:
             first=config.first,
             gaze=gaze,
         )
+
+    def validate(self) -> dict[str, list[float]]:
+        """Accuracy by glimpse on validation: its own gaze, then scripts read by this network.
+
+        A learned gaze no better than random or center is a collapsed policy.
+        """
+        gazes: dict[Gaze, None] = dict.fromkeys((self.config.gaze, "random", "center"))
+        return {gaze: self.look(gaze).accuracy for gaze in gazes}
+
+    @property
+    def label(self) -> str:
+        """What the progress bar calls it."""
+        gaze = self.config.gaze
+        return "agent" if gaze == "learned" else f"reader of {gaze} gaze"
+
+    def headline(self, metrics: dict[str, Any]) -> str:
+        """The accuracy of the last batches."""
+        return f"{metrics['accuracy'][-1]:6.1%} right"
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the weights."""
@@ -163,16 +160,6 @@ class Reinforce:
             self._epoch, self._order = epoch, draws.argsort(stable=True)
         return self._order
 
-    @staticmethod
-    def _gradients(module: torch.nn.Module) -> list[Tensor]:
-        return [each.grad for each in module.parameters() if each.grad is not None]
-
-    def _gradient_norm(self, name: str) -> Tensor:
-        gradients = self._gradients(getattr(self.network, name))
-        if not gradients:
-            return torch.zeros((), device=self.device)
-        return torch.nn.utils.get_total_norm(gradients)
-
     def _metrics(
         self, played: Rollout, losses: Losses, norms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -189,4 +176,4 @@ class Reinforce:
         if played.means.numel():
             metrics["policy_spread"] = played.means.detach().std(0, correction=0).mean()
             metrics["clipped"] = outside.float().mean()
-        return metrics | {f"grad_norm_{name}": norm for name, norm in norms.items()}
+        return metrics | norms

@@ -1,41 +1,30 @@
 """A training run from its configuration to its summary: everything around the algorithm."""
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from saccade.agents.checkpoint import (
     describe_machine,
     read_checkpoint,
     read_json,
-    save_checkpoint,
-    save_config,
     save_episodes,
     write_json,
 )
 from saccade.agents.config import TrainConfig, thread_count
 from saccade.agents.evaluate import Evaluation, evaluate
+from saccade.agents.fit import fastest_threads, fit, updates_for
 from saccade.agents.gaze import SCRIPTS, Gaze
-from saccade.agents.log import Metrics, check_finite
 from saccade.agents.reinforce import Reinforce, make_scenes
 from saccade.data import Splits, load
 from saccade.network import GazeNetwork
 
 GAZES: tuple[Gaze, ...] = ("learned", *SCRIPTS)
-
-
-class Interrupted(Exception):
-    """The user asked a run to stop; it has been saved."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -56,6 +45,29 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def open_run(config: TrainConfig, resume: bool) -> tuple[Path, torch.device]:
+    """The folder and the device of a run, where both are found good; nothing is written.
+
+    Raises:
+        ValueError: If the folder holds another run, a checkpoint is broken, or there is no such
+            device.
+        FileNotFoundError: If there is nothing to resume.
+    """
+    folder = Path(config.out)
+    begun = (folder / "config.json").is_file()
+    if begun and not resume:
+        raise ValueError(
+            f"{folder} already holds a run; continue it with --resume, or choose "
+            "another folder with --out"
+        )
+    if resume and not begun:
+        raise FileNotFoundError(f"{folder} holds no run to resume")
+    device = choose_device(config.device)
+    if resume:
+        read_checkpoint(folder, device)  # refuses a broken one
+    return folder, device
+
+
 class Run:
     """A run that is ready to begin: all input has been read and found good.
 
@@ -69,19 +81,8 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
-        self.folder = Path(config.out)
-        begun = (self.folder / "config.json").is_file()
-        if begun and not resume:
-            raise ValueError(
-                f"{self.folder} already holds a run; continue it with --resume, or choose "
-                "another folder with --out"
-            )
-        if resume and not begun:
-            raise FileNotFoundError(f"{self.folder} holds no run to resume")
+        self.folder, self.device = open_run(config, resume)
         config.check()
-        self.device = choose_device(config.device)
-        if resume:
-            read_checkpoint(self.folder, self.device)  # refuses a broken one
         torch.set_num_threads(thread_count(config))
         splits = load(config.data, seed=config.seed, download=config.download)
         self.splits = Splits(
@@ -97,7 +98,7 @@ class Run:
     def choose_threads(self) -> TrainConfig:
         """Times how many CPU threads are best, unless that is configured; returns the result."""
         if not self.config.threads:
-            threads = fastest_threads(self.config, self.splits, self.device)
+            threads = fastest_threads(Reinforce(self.config, self.splits, self.device))
             self.config = replace(self.config, threads=threads)
         torch.set_num_threads(self.config.threads)
         return self.config
@@ -118,15 +119,17 @@ class Run:
             begun = time.monotonic()
             config = self.choose_threads()
             left = config.minutes * 60 - (time.monotonic() - begun)
-            updates = updates_for(left, config, self.splits, self.device)
+            updates = updates_for(left, Reinforce(config, self.splits, self.device))
             config = self.config = replace(config, updates=updates, minutes=0.0)
             console.print(f"{updates} updates with {config.threads} thread(s) fit the time")
-        learner, seconds = fit(config, self.splits, self.device, console)
+        learner = Reinforce(config, self.splits, self.device)
+        seconds = fit(learner, console)
         spent: dict[Gaze, float] = {config.gaze: seconds}
         networks: dict[Gaze, GazeNetwork] = {config.gaze: learner.network}
         for gaze in [each for each in SCRIPTS if config.readers and each != config.gaze]:
             reader = replace(config, gaze=gaze, readers=False, out=self.folder / "readers" / gaze)
-            other, spent[gaze] = fit(reader, self.splits, self.device, console)
+            other = Reinforce(reader, self.splits, self.device)
+            spent[gaze] = fit(other, console)
             networks[gaze] = other.network
         scenes = {
             "validation": learner.validation,
@@ -181,142 +184,6 @@ def summarize(
         },
         "seed": config.seed,
     }
-
-
-def fit(
-    config: TrainConfig, splits: Splits, device: torch.device, console: Console
-) -> tuple[Reinforce, float]:
-    """Trains one network to the end, from its folder's checkpoint where there is one.
-
-    Returns:
-        The learner, and the seconds it was trained in all.
-
-    Raises:
-        Interrupted: If it was stopped, after saving.
-        FloatingPointError: If losses are no longer numbers; the last checkpoint is kept.
-    """
-    folder = Path(config.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    learner = Reinforce(config, splits, device)
-    before, pending = 0.0, None
-    saved_state = read_checkpoint(folder, device)
-    if saved_state is not None:
-        learner.network.load_state_dict(saved_state["weights"])
-        learner.load_state_dict(saved_state["learner"])
-        before, pending = saved_state["seconds"], saved_state["metrics"]
-    if learner.updates >= config.updates:
-        return learner, before
-    save_config(folder, config, learner)
-    metrics = Metrics(folder, learner.updates, pending)
-    begun = saved = time.monotonic()
-    with _stop_signals() as stopped, _bar(config, learner, console) as advance:
-        while learner.updates < config.updates:
-            metrics.add(learner.update())
-            done = learner.updates
-            last = done == config.updates
-            if done % config.log_every == 0 or last:
-                line = metrics.mean()
-                check_finite(line, done)
-                metrics.write(done, line | {"lr": learner.learning_rate(done - 1)})
-                advance(done, line["accuracy"][-1])
-            if done % config.eval_every == 0 or last:
-                metrics.write(done, {"validation": _validate(learner)})
-            if stopped() or last or time.monotonic() - saved > config.save_seconds:
-                saved = time.monotonic()
-                save_checkpoint(folder, learner, metrics.pending(), before + saved - begun)
-            if stopped():
-                metrics.close()
-                raise Interrupted(f"stopped after {done} of {config.updates} updates; saved")
-    metrics.close()
-    return learner, before + time.monotonic() - begun
-
-
-def _validate(learner: Reinforce) -> dict[str, list[float]]:
-    """Accuracy by glimpse on validation: the run's own gaze, then scripts read by this network.
-
-    A learned gaze no better than random or center is a collapsed policy.
-    """
-    gazes: dict[Gaze, None] = dict.fromkeys((learner.config.gaze, "random", "center"))
-    return {gaze: learner.validate(gaze).accuracy for gaze in gazes}
-
-
-def fastest_threads(config: TrainConfig, splits: Splits, device: torch.device) -> int:
-    """One CPU thread or the usual number, whichever is faster here and now.
-
-    Networks are small, so on a busy machine threads that wait for each other cost more than they
-    bring.
-    """
-    learner = Reinforce(config, splits, device)
-    seconds = {}
-    for threads in dict.fromkeys((thread_count(config), 1)) if device.type == "cpu" else (1,):
-        torch.set_num_threads(threads)
-        _time_updates(learner, 0.5)
-        seconds[threads] = _time_updates(learner, 1.5)
-    return min(seconds, key=lambda threads: seconds[threads])
-
-
-def updates_for(seconds: float, config: TrainConfig, splits: Splits, device: torch.device) -> int:
-    """How many updates, with their validations, fit into so many seconds.
-
-    A throw-away learner is timed for a hundredth of the time (4 s at least), after a first second
-    that is not counted, and the updates are laid out for 93 % of what remains.
-    """
-    learner = Reinforce(config, splits, device)
-    start = time.monotonic()
-    _time_updates(learner, 1.0)
-    each = _time_updates(learner, max(4.0, seconds / 100))
-    begun = time.monotonic()
-    _validate(learner)
-    each += (time.monotonic() - begun) / config.eval_every
-    left = seconds - (time.monotonic() - start)
-    return max(1, int(0.93 * left / each))
-
-
-def _time_updates(learner: Reinforce, seconds: float) -> float:
-    """Seconds an update takes, measured for at least so long."""
-    begun, count = time.monotonic(), 0
-    while time.monotonic() - begun < seconds:
-        learner.update()["reward"].item()  # waits for the device
-        count += 1
-    return (time.monotonic() - begun) / count
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns Ctrl-C and termination into a wish that is met between two updates."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    old = {kind: signal.signal(kind, lambda *_: asked.set()) for kind in kinds}
-    try:
-        yield asked.is_set
-    finally:
-        for kind, handler in old.items():
-            signal.signal(kind, handler)
-
-
-@contextmanager
-def _bar(
-    config: TrainConfig, learner: Reinforce, console: Console
-) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar with the accuracy of the last batches."""
-    name = "agent" if config.gaze == "learned" else f"reader of {config.gaze} gaze"
-    columns = (
-        TextColumn(f"{name:22}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[right]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=config.updates, completed=learner.updates, right="")
-
-        def advance(done: int, accuracy: float) -> None:
-            progress.update(task, completed=done, right=f"{accuracy:6.1%} right")
-
-        yield advance
 
 
 def show(summary: dict[str, Any], console: Console) -> None:

@@ -32,21 +32,33 @@ class GlimpseEncoder(nn.Module):
         where: Width of the layer that reads the location.
         outputs: Width of the result.
         join: "add" (Mnih et al. 2014) or "multiply" (Ba et al. 2015).
+        places: Numbers in a location: 2, or more where it comes with the time or the like.
+
+    Attributes:
+        gain: `(inputs,)`, what each number of a glimpse is multiplied by; ones unless a learner
+            has measured how faint its world is. Saved with the weights.
     """
 
     def __init__(
-        self, inputs: int, what: int, where: int, outputs: int, join: Literal["add", "multiply"]
+        self,
+        inputs: int,
+        what: int,
+        where: int,
+        outputs: int,
+        join: Literal["add", "multiply"],
+        places: int = 2,
     ) -> None:
         super().__init__()
         self.join = join
-        self.what = nn.Sequential(nn.Flatten(), nn.Linear(inputs, what), nn.ReLU())
-        self.where = nn.Sequential(nn.Linear(2, where), nn.ReLU())
+        self.gain = nn.Buffer(torch.ones(inputs))
+        self.what = nn.Sequential(nn.Linear(inputs, what), nn.ReLU())
+        self.where = nn.Sequential(nn.Linear(places, where), nn.ReLU())
         self.what_out = nn.Linear(what, outputs)
         self.where_out = nn.Linear(where, outputs)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
-        """`(N, S, C, g, g)` glimpses and `(N, 2)` locations to `(N, outputs)`."""
-        what = self.what_out(self.what(glimpse))
+        """`(N, S, C, g, g)` glimpses and `(N, places)` locations to `(N, outputs)`."""
+        what = self.what_out(self.what(glimpse.flatten(1) * self.gain))
         where = self.where_out(self.where(location))
         return F.relu(what + where if self.join == "add" else what * where)
 

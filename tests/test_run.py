@@ -17,8 +17,10 @@ from safetensors.torch import load_file
 
 import saccade
 from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
+from saccade.agents.fit import Interrupted, fastest_threads, updates_for
 from saccade.agents.log import check_finite, read_metrics
-from saccade.agents.run import Interrupted, Run, fastest_threads, updates_for
+from saccade.agents.reinforce import Reinforce
+from saccade.agents.run import Run
 from saccade.data import load
 
 QUIET = Console(quiet=True)
@@ -161,25 +163,21 @@ def test_a_loaded_agent_looks_as_it_was_evaluated(small):
 def test_minutes_become_a_number_of_updates(small):
     run = Run(small)
     begun = time.monotonic()
-    count = updates_for(8.0, small, run.splits, run.device)
+    count = updates_for(8.0, Reinforce(small, run.splits, run.device))
     assert time.monotonic() - begun >= 5
     assert 1 <= count < 10_000
-    assert fastest_threads(replace(small, threads=2), run.splits, run.device) in (1, 2)
+    assert fastest_threads(Reinforce(replace(small, threads=2), run.splits, run.device)) in (1, 2)
     torch.set_num_threads(1)
 
 
 def test_the_learning_rate_by_hand(small):
-    from saccade.agents.reinforce import Reinforce
-
     config = replace(small, lr=1.0, warmup=4, updates=24)
     learner = Reinforce(config, load(small.data), torch.device("cpu"))
-    rates = [learner.learning_rate(update) for update in (0, 3, 4, 14, 24, 99)]
+    rates = [learner.optimizer.learning_rate(update) for update in (0, 3, 4, 14, 24, 99)]
     assert rates == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.0, 0.0])
 
 
 def test_each_image_once_an_epoch(small):
-    from saccade.agents.reinforce import Reinforce
-
     splits = load(small.data)
     learner = Reinforce(replace(small, batch=16), splits, torch.device("cpu"))
     count, drawn = len(splits.train), []
@@ -193,8 +191,6 @@ def test_each_image_once_an_epoch(small):
 
 
 def test_batches_larger_than_the_data_are_filled_from_the_next_epochs(small):
-    from saccade.agents.reinforce import Reinforce
-
     learner = Reinforce(replace(small, batch=500), load(small.data), torch.device("cpu"))
     assert len(learner._next_images()) == 500
 

@@ -1,0 +1,200 @@
+"""The loop around a learner: progress, metrics, checkpoints, Ctrl-C, time budgets."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from saccade.agent import AgentSpec
+from saccade.agents.checkpoint import read_checkpoint, save_checkpoint, save_config
+from saccade.agents.config import TrainConfig, thread_count
+from saccade.agents.log import Metrics, check_finite
+from saccade.agents.optimize import Optimizer
+from saccade.network import GazeNetwork
+
+
+class Interrupted(Exception):
+    """The user asked a run to stop; it has been saved."""
+
+
+class Learner(Protocol):
+    """What is fitted: a network, its optimizer and the number of updates done.
+
+    Attributes:
+        config: What to do.
+        device: Where it computes.
+        spec: How to build the agent again around its weights.
+        network: What learns.
+        optimizer: How.
+        updates: Updates done so far.
+    """
+
+    config: TrainConfig
+    device: torch.device
+    spec: AgentSpec
+    network: GazeNetwork
+    optimizer: Optimizer
+    updates: int
+
+    @property
+    def label(self) -> str:
+        """What the progress bar calls it."""
+        ...
+
+    def update(self) -> dict[str, Tensor]:
+        """One batch, one step of the optimizer; metrics on the device."""
+        ...
+
+    def validate(self) -> dict[str, Any]:
+        """What the metrics file shall say of the validation set."""
+        ...
+
+    def headline(self, metrics: dict[str, Any]) -> str:
+        """The few words of the metrics that the progress bar shows."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the weights."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up where `state_dict` was taken."""
+        ...
+
+
+def fit(learner: Learner, console: Console) -> float:
+    """Trains one network to the end, from its folder's checkpoint where there is one.
+
+    Returns:
+        The seconds it was trained in all.
+
+    Raises:
+        Interrupted: If it was stopped, after saving.
+        FloatingPointError: If losses are no longer numbers; the last checkpoint is kept.
+    """
+    config = learner.config
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    before, pending = 0.0, None
+    saved_state = read_checkpoint(folder, learner.device)
+    if saved_state is not None:
+        learner.network.load_state_dict(saved_state["weights"])
+        learner.load_state_dict(saved_state["learner"])
+        before, pending = saved_state["seconds"], saved_state["metrics"]
+    if learner.updates >= config.updates:
+        return before
+    save_config(folder, config, learner.spec, learner.device)
+    metrics = Metrics(folder, learner.updates, pending)
+    begun = saved = time.monotonic()
+    with _stop_signals() as stopped, _bar(learner, console) as advance:
+        while learner.updates < config.updates:
+            metrics.add(learner.update())
+            done = learner.updates
+            last = done == config.updates
+            if done % config.log_every == 0 or last:
+                line = metrics.mean()
+                check_finite(line, done)
+                metrics.write(done, line | {"lr": learner.optimizer.learning_rate(done - 1)})
+                advance(done, learner.headline(line))
+            if done % config.eval_every == 0 or last:
+                metrics.write(done, {"validation": learner.validate()})
+            if stopped() or last or time.monotonic() - saved > config.save_seconds:
+                saved = time.monotonic()
+                save_checkpoint(folder, learner, metrics.pending(), before + saved - begun)
+            if stopped():
+                metrics.close()
+                raise Interrupted(f"stopped after {done} of {config.updates} updates; saved")
+    metrics.close()
+    return before + time.monotonic() - begun
+
+
+def fastest_threads(learner: Learner) -> int:
+    """One CPU thread or the usual number, whichever is faster here and now.
+
+    Networks are small, so on a busy machine threads that wait for each other cost more than they
+    bring.
+
+    Args:
+        learner: To be thrown away.
+    """
+    seconds = {}
+    usual = thread_count(learner.config)
+    for threads in dict.fromkeys((usual, 1)) if learner.device.type == "cpu" else (1,):
+        torch.set_num_threads(threads)
+        _time_updates(learner, 0.5)
+        seconds[threads] = _time_updates(learner, 1.5)
+    return min(seconds, key=lambda threads: seconds[threads])
+
+
+def updates_for(seconds: float, learner: Learner) -> int:
+    """How many updates, with their validations, fit into so many seconds.
+
+    The learner is timed for a hundredth of the time (4 s at least), after a first second that is
+    not counted, and the updates are laid out for 93 % of what remains.
+
+    Args:
+        seconds: To spend in all.
+        learner: To be thrown away.
+    """
+    start = time.monotonic()
+    _time_updates(learner, 1.0)
+    each = _time_updates(learner, max(4.0, seconds / 100))
+    begun = time.monotonic()
+    learner.validate()
+    each += (time.monotonic() - begun) / learner.config.eval_every
+    left = seconds - (time.monotonic() - start)
+    return max(1, int(0.93 * left / each))
+
+
+def _time_updates(learner: Learner, seconds: float) -> float:
+    """Seconds an update takes, measured for at least so long."""
+    begun, count = time.monotonic(), 0
+    while time.monotonic() - begun < seconds:
+        learner.update()["loss_baseline"].item()  # waits for the device
+        count += 1
+    return (time.monotonic() - begun) / count
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turns Ctrl-C and termination into a wish that is met between two updates."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    old = {kind: signal.signal(kind, lambda *_: asked.set()) for kind in kinds}
+    try:
+        yield asked.is_set
+    finally:
+        for kind, handler in old.items():
+            signal.signal(kind, handler)
+
+
+@contextmanager
+def _bar(learner: Learner, console: Console) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar with a few words about the last batches."""
+    columns = (
+        TextColumn(f"{learner.label:22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(
+            "", total=learner.config.updates, completed=learner.updates, words=""
+        )
+
+        def advance(done: int, words: str) -> None:
+            progress.update(task, completed=done, words=words)
+
+        yield advance

@@ -1,0 +1,75 @@
+"""One step of learning from a loss: gradients, their norms, clipping, and the learning rate."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saccade.agents.config import TrainConfig
+from saccade.network import GazeNetwork
+
+MODULES = ("encoder", "core", "policy", "classifier", "baseline")
+
+
+class Optimizer:
+    """Adam with decoupled weight decay, warm-up, cosine and clipping, as configured.
+
+    Args:
+        config: What to do.
+        network: What learns.
+    """
+
+    def __init__(self, config: TrainConfig, network: GazeNetwork) -> None:
+        self.config, self.network = config, network
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        self.adam = kind(
+            network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        )
+
+    def step(self, loss: Tensor, update: int) -> dict[str, Tensor]:
+        """Learns from a loss; nothing here waits for the device.
+
+        Args:
+            loss: A scalar.
+            update: How many updates were done before.
+
+        Returns:
+            Norm of each module's gradient before clipping, as `grad_norm_` and its name.
+        """
+        self.adam.zero_grad()
+        loss.backward()
+        norms = {name: self._norm(getattr(self.network, name)) for name in MODULES}
+        whole = torch.stack(list(norms.values())).norm()
+        shrink = (self.config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(_gradients(self.network), shrink)
+        for group in self.adam.param_groups:
+            group["lr"] = self.learning_rate(update)
+        self.adam.step()
+        return {f"grad_norm_{name}": norm for name, norm in norms.items()}
+
+    def learning_rate(self, update: int) -> float:
+        """Rises linearly over `warmup` updates, then falls to 0 by a cosine."""
+        config = self.config
+        if update < config.warmup:
+            return config.lr * (update + 1) / config.warmup
+        done = (update - config.warmup) / max(1, config.updates - config.warmup)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Adam's state."""
+        return self.adam.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up where `state_dict` was taken."""
+        self.adam.load_state_dict(state)
+
+    def _norm(self, module: nn.Module) -> Tensor:
+        gradients = _gradients(module)
+        if not gradients:
+            return torch.zeros((), device=self.network.classifier.weight.device)
+        return torch.nn.utils.get_total_norm(gradients)
+
+
+def _gradients(module: nn.Module) -> list[Tensor]:
+    return [each.grad for each in module.parameters() if each.grad is not None]
