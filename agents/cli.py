@@ -21,11 +21,20 @@ from saccade.agents.fit import Interrupted
 from saccade.agents.reinforce import make_scenes
 from saccade.agents.run import GAZES, Run, choose_device, show
 from saccade.agents.run_world import WorldRun, film, show_world
-from saccade.agents.watch import look_at_files, make_pictures, prepare_report, run_episodes
+from saccade.agents.watch import (
+    look_at_files,
+    make_pictures,
+    prepare_report,
+    run_episodes,
+    watch_episodes,
+)
 from saccade.data import load as load_data
 from saccade.video import write_gif
 
-Preset = Literal["default", "mnist-cpu", "translated-60", "cluttered-60", "cluttered-100", "demo"]
+Preset = Literal[
+    "default", "mnist-cpu", "translated-60", "cluttered-60", "cluttered-100", "demo",
+    "catch", "search", "track",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,16 +65,18 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Watch:
-    """See where an agent looks and what it sees there: a picture and an animation."""
+    """See where an agent looks and what it sees there: a picture, a GIF and an MP4."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder."""
     images: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")] = None
     """A picture, or a folder of them, to look at; without it, scenes of the run's test set."""
     out: Path | None = None
-    """Folder for gaze.png and gaze.gif; the run folder unless given."""
+    """Folder for gaze.png, gaze.gif and gaze.mp4; the run folder unless given."""
     count: int = 6
     """How many episodes to show."""
+    window: bool = False
+    """Play in a window instead; where there is no screen, files are written all the same."""
 
 
 @dataclass(frozen=True)
@@ -212,12 +223,10 @@ def watch(args: Watch, console: Console) -> Work:
     else:
         episodes = look_at_files(args.run, args.images, args.count)
 
-    def work() -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        for path in make_pictures(episodes, out):
-            console.print(str(path), soft_wrap=True)
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True)
 
-    return work
+    return lambda: watch_episodes(episodes, out, args.window, say)
 
 
 def report(args: Report, console: Console) -> Work:

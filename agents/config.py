@@ -231,6 +231,10 @@ def read_config(path: Path) -> TrainConfig:
 
 
 _PAPER_60 = TrainConfig(data="mnist", scene="translated", side=60, size=12, scales=3, glimpses=8)
+_WORLD = TrainConfig(
+    core="gru", what=64, where=64, hidden=128, policy_hidden=64, lr=2e-3, warmup=50, sigma=0.15,
+    trace=0.97,
+)  # fmt: skip
 
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
@@ -245,6 +249,14 @@ PRESETS: dict[str, TrainConfig] = {
     "demo": TrainConfig(
         scene="translated", side=60, size=6, scales=3, glimpses=4, reward="dense", early=0.5,
         lr=4e-3, batch=128, updates=2500, readers=True, out=Path("runs/demo"),
+    ),
+    "catch": replace(_WORLD, env="saccade/Catch-v0", updates=12_000, out=Path("runs/catch")),
+    "search": replace(
+        _WORLD, env="saccade/Search-v0", updates=6000, discount=0.9, out=Path("runs/search")
+    ),
+    "track": replace(
+        _WORLD, env="saccade/Track-v0", updates=6000, sigma=0.1, discount=0.9, trace=0.9,
+        out=Path("runs/track"),
     ),
 }  # fmt: skip
 

@@ -24,12 +24,14 @@ class Evaluation(NamedTuple):
 
     Attributes:
         accuracy: Fraction right after each glimpse, T numbers.
+        confusion: `(K, K)` int64, on the CPU: how often, by true class and final answer.
         scanpath: The first episodes, on the CPU.
         scenes: `(len(scanpath), C, H, W)` uint8, what they looked at, on the CPU.
         labels: `(len(scanpath),)` int64, on the CPU.
     """
 
     accuracy: list[float]
+    confusion: Tensor
     scanpath: Scanpath
     scenes: Tensor
     labels: Tensor
@@ -67,6 +69,8 @@ def evaluate(
     pool: ImageSet = maker.pool
     device = pool.images.device
     keys = split_keys(split, len(pool), device)
+    classes = network.classifier.out_features
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     kept, right = [], []
     for index in torch.arange(len(pool), device=device).split(batch):
         core = GazeCore(
@@ -85,7 +89,10 @@ def evaluate(
             gaze=gaze,
             learned_first=first == "learned",
         )
-        right.append(played.logits.argmax(-1) == played.target[:, None])
+        answers = played.logits.argmax(-1)  # (N, T)
+        right.append(answers == played.target[:, None])
+        pairs = played.target * classes + answers[:, -1]
+        confusion += torch.bincount(pairs, minlength=len(confusion))
         wanted = max(0, keep - int(index[0]))
         if wanted and core.scene is not None:
             scenes = core.scene.images[:wanted].cpu()
@@ -93,6 +100,7 @@ def evaluate(
     scanpaths, images, labels = zip(*kept, strict=True)
     return Evaluation(
         accuracy=torch.cat(right).double().mean(0).tolist(),
+        confusion=confusion.view(classes, classes).cpu(),
         scanpath=Scanpath.cat(scanpaths),
         scenes=torch.cat(images),
         labels=torch.cat(labels),

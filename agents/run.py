@@ -169,6 +169,7 @@ def summarize(
     return {
         "accuracy": accuracy["test"],
         "validation": accuracy["validation"],
+        "confusion": results["test"][config.gaze].confusion.tolist(),
         "seconds": round(spent[config.gaze], 1),
         "seconds_by_gaze": {gaze: round(value, 1) for gaze, value in spent.items()},
         "readers": "trained" if config.readers else "own",

@@ -1,6 +1,7 @@
 """What a person looks at: pictures, an animation and a report of a run's episodes."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,12 @@ from torch import Tensor
 from saccade.agent import load
 from saccade.agents.checkpoint import load_episodes, read_json
 from saccade.agents.log import read_metrics
+from saccade.agents.window import KEYS, can_open_window, play
 from saccade.folders import SUFFIXES, read_image
 from saccade.scanpath import Scanpath
+
+ROWS = 16  # episodes drawn in rows, with all that is to be said of each
+GRID = 256  # episodes in a grid
 
 
 class Episodes(NamedTuple):
@@ -87,18 +92,86 @@ def fit_picture(path: Path, channels: int, height: int, width: int) -> Tensor:
     return torch.from_numpy(canvas.transpose(2, 0, 1).copy())
 
 
+def make_still(episodes: Episodes, folder: Path) -> Path:
+    """Writes `gaze.png`: a row an episode or, where they are many, a grid of the first ones."""
+    from saccade.gallery import draw_episodes, draw_gallery
+
+    path, beside = folder / "gaze.png", folder / "gaze.png.part"
+    count = len(episodes.scanpath)
+    if count <= ROWS:
+        figure = draw_episodes(*episodes, episodes=range(count))
+    else:
+        figure = draw_gallery(*episodes, episodes=range(min(count, GRID))).figure  # type: ignore[assignment]
+    figure.savefig(beside, format="png")
+    beside.replace(path)
+    return path
+
+
+def make_gif(episodes: Episodes, folder: Path) -> Path:
+    """Writes `gaze.gif`: the episodes one after the other, as many as a GIF holds.
+
+    Raises:
+        ValueError: If it does not hold the first one.
+    """
+    from saccade.animate import animate
+    from saccade.video import MOST, write_gif
+
+    path, every = folder / "gaze.gif", range(len(episodes.scanpath))
+    frames = np.cumsum([len(animate(*episodes, episodes=[n])) for n in every])
+    fitting = max(int(np.searchsorted(frames, MOST, "right")), 1)
+    write_gif(path, animate(*episodes, episodes=every[:fitting]))
+    return path
+
+
+def make_video(episodes: Episodes, folder: Path) -> Path:
+    """Writes `gaze.mp4`: the episodes one after the other.
+
+    Raises:
+        ValueError: If this OpenCV writes no MP4.
+    """
+    from saccade.animate import animate
+    from saccade.video import write_mp4
+
+    path = folder / "gaze.mp4"
+    write_mp4(path, animate(*episodes, episodes=range(len(episodes.scanpath))))
+    return path
+
+
 def make_pictures(episodes: Episodes, folder: Path) -> list[Path]:
     """Writes `gaze.png` and `gaze.gif` of some episodes into a folder; returns their paths."""
-    from saccade.animate import animate, write_gif
-    from saccade.draw import draw_episodes
+    return [make_still(episodes, folder), make_gif(episodes, folder)]
 
-    still, moving = folder / "gaze.png", folder / "gaze.gif"
-    every = range(len(episodes.scanpath))
-    beside = folder / "gaze.png.part"
-    draw_episodes(*episodes, episodes=every).savefig(beside, format="png")
-    beside.replace(still)
-    write_gif(moving, animate(*episodes, episodes=every))
-    return [still, moving]
+
+def watch_episodes(
+    episodes: Episodes, folder: Path, window: bool, say: Callable[[str], None]
+) -> None:
+    """Plays episodes in a window, or writes `gaze.png`, `gaze.gif` and `gaze.mp4` into a folder.
+
+    Args:
+        episodes: What to show.
+        folder: Where to write; made where it is not there.
+        window: Whether a window is wanted; where none can be opened files are written.
+        say: Takes what there is to say: each file that was written, and what cannot be done.
+    """
+    if window:
+        if can_open_window():
+            say(KEYS)
+            play([partial(_frames, episodes, n) for n in range(len(episodes.scanpath))])
+            return
+        say("no window can be opened here: there is no screen, or OpenCV is a headless one")
+    folder.mkdir(parents=True, exist_ok=True)
+    for make in (make_still, make_gif, make_video):
+        try:
+            say(str(make(episodes, folder)))
+        except ValueError as error:
+            say(str(error))
+
+
+def _frames(episodes: Episodes, number: int) -> list[np.ndarray]:
+    """The frames of one episode, large enough for a window."""
+    from saccade.animate import animate
+
+    return list(animate(*episodes, episodes=[number], side=420))
 
 
 def prepare_report(folder: Path) -> Callable[[], Path]:
@@ -106,12 +179,18 @@ def prepare_report(folder: Path) -> Callable[[], Path]:
 
     Raises:
         FileNotFoundError: If there is no run, or it has not ended.
-        ValueError: If a file is broken.
+        ValueError: If a file is broken, or the agent was not trained on images.
     """
     from saccade.agents.report import write_report
+    from saccade.explain import leave_out
 
-    values, summary = read_json(folder / "config.json"), read_json(folder / "summary.json")
-    classes, metrics = values["agent"]["classes"], read_metrics(folder)
+    values = read_json(folder / "config.json")
+    if values["config"].get("env"):
+        raise ValueError(
+            f"{folder} was trained in an environment; see it by saccade watch {folder}"
+        )
+    summary = read_json(folder / "summary.json")
+    agent, metrics = load(folder), read_metrics(folder)
     scanpath, scenes, labels = load_episodes(folder)
     path = folder / "report.html"
 
@@ -122,10 +201,11 @@ def prepare_report(folder: Path) -> Callable[[], Path]:
             config=values["config"],
             summary=summary,
             metrics=metrics,
-            scenes=scenes[:32],
-            scanpath=scanpath[:32],
-            labels=labels[:32],
-            classes=classes,
+            scenes=scenes,
+            scanpath=scanpath,
+            labels=labels,
+            classes=agent.spec.classes,
+            without=leave_out(agent, scanpath),
         )
         return path
 

@@ -1,17 +1,18 @@
-"""Moving pictures of the gaze: drawn frame by frame with OpenCV, written as a GIF.
+"""Moving pictures of the gaze, drawn frame by frame with OpenCV; `saccade.video` writes them.
 
 Convention:
-    Frames are `(F, height, width, 3)` uint8 RGB. Color tells time (`saccade.pictures`).
+    Frames are `(height, width, 3)` uint8 RGB. Color tells time (`saccade.pictures`).
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from saccade.geometry import to_pixels, window_starts
 from saccade.pictures import (
+    LONGEST,
     check_scenes,
     check_size,
     count_taken,
@@ -34,6 +35,31 @@ PAD, HEAD, ROW = 16, 34, 22  # pixels: between parts, above the panels, a row of
 NARROW = 120  # pixels: room for a headline over the narrowest panel
 
 
+@dataclass(frozen=True, eq=False)
+class Animation:
+    """What `animate` returns: frames, each drawn when it is asked for, as often as they are.
+
+    `len(animation)` is their number, `np.stack(list(animation))` holds them all at once.
+    """
+
+    scenes: Tensor | np.ndarray
+    scanpath: Scanpath
+    classes: Sequence[str]
+    labels: Tensor | Sequence[int] | None
+    episodes: Sequence[int]
+    side: int
+
+    def __len__(self) -> int:
+        taken = [count_taken(self.scanpath, n) for n in self.episodes]
+        return sum(count * (HOLD + FLY) - FLY + LINGER for count in taken)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for n in self.episodes:
+            label = None if self.labels is None else int(self.labels[n])
+            picture = to_picture(self.scenes[n])
+            yield from _play(picture, self.scanpath, n, self.classes, label, self.side)
+
+
 def animate(
     scenes: Tensor | np.ndarray,
     scanpath: Scanpath,
@@ -41,7 +67,7 @@ def animate(
     labels: Tensor | Sequence[int] | None = None,
     episodes: Sequence[int] | None = None,
     side: int = 280,
-) -> np.ndarray:
+) -> Animation:
     """Plays episodes one after the other: the gaze on the scene, what it saw, its beliefs.
 
     Args:
@@ -54,8 +80,8 @@ def animate(
             factor, so that their pixels stay square and sharp.
 
     Returns:
-        `(F, h, w, 3)` uint8 RGB frames, to be played at about 12 a second: 5 for a fixation,
-        3 for the saccade between two, 14 more at the end of an episode.
+        Frames `(h, w, 3)` uint8 RGB, to be played at about 12 a second: 5 for a fixation, 3 for
+        the saccade between two, 14 more at the end of an episode. One is in memory at a time.
 
     Raises:
         IndexError: If there is no such episode.
@@ -65,11 +91,9 @@ def animate(
     chosen = range(min(4, len(scanpath))) if episodes is None else list(episodes)
     if not chosen:
         raise ValueError("no episodes were chosen to be drawn")
-    frames: list[np.ndarray] = []
     for n in chosen:
-        label = None if labels is None else int(labels[n])
-        frames += _play(to_picture(scenes[n]), scanpath, n, classes, label, side)
-    return np.stack(frames)
+        get_beliefs(scanpath, n, classes)  # refuses what does not fit before anything is drawn
+    return Animation(scenes, scanpath, classes, labels, chosen, side)
 
 
 def draw_frame(
@@ -94,47 +118,11 @@ def draw_frame(
     check_size(picture.shape[:2], scanpath)
     panel = resize(picture, side)
     spots, windows = _in_panel(panel, scanpath, episode)
-    *_, (image, finest) = grow(scanpath, episode)
+    *_, (image, finest) = grow(scanpath, episode, max(side, LONGEST))
     seen = resize(shade(image, finest, scanpath.retina.scales), side)
     gap = np.full((len(panel), PAD, 3), PAPER, np.uint8)
     gaze = _draw_gaze(panel, spots, len(spots), windows[-1], _colors(scanpath))
     return np.concatenate([gaze, gap, seen], 1)
-
-
-def write_gif(path: str | Path, frames: np.ndarray, fps: float = 12.5) -> None:
-    """Writes frames as a GIF that plays for ever: beside the path first, then renamed.
-
-    One palette of 256 colors is made for all frames, so that nothing flickers; Pillow writes
-    it, in a tenth of the bytes of OpenCV's own encoder and with truer colors. Frames that
-    stay the same are stored once, with their time added up.
-
-    Args:
-        path: The file to write.
-        frames: `(F, h, w, 3)` uint8 RGB, F of 1 or more.
-        fps: Frames a second, up to 50. The format counts in hundredths of a second.
-
-    Raises:
-        ValueError: If these are no frames, or the speed is out of range.
-    """
-    from PIL import Image
-
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
-        raise ValueError(
-            f"frames are (F, height, width, 3) uint8, got {frames.shape} {frames.dtype}"
-        )
-    if not 0 < fps <= 50:
-        raise ValueError(f"a GIF plays at up to 50 frames a second, got {fps}; choose about 12")
-    some = frames[np.linspace(0, len(frames) - 1, min(len(frames), 24)).astype(int), ::2, ::2]
-    sheet = Image.fromarray(np.ascontiguousarray(some.reshape(-1, *some.shape[2:])))
-    palette = sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
-    first, *rest = (
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
-        for frame in frames
-    )
-    beside = Path(f"{path}.part")
-    duration = max(round(100 / fps), 2) * 10  # milliseconds
-    first.save(beside, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)
-    beside.replace(path)
 
 
 def _play(
@@ -171,7 +159,7 @@ def _play(
         _draw_bars(frame, HEAD + height + PAD, names, bars, colors[t])
 
     seen = np.empty_like(scene)
-    for t, (image, finest) in enumerate(grow(scanpath, episode)):
+    for t, (image, finest) in enumerate(grow(scanpath, episode, max(side, LONGEST))):
         head = f"glimpse {t + 1} of {taken}"
         for share in np.linspace(0, 1, FLY + 2)[1:-1] if t else []:
             ease = share * share * (3 - 2 * share)

@@ -1,48 +1,117 @@
-"""Still pictures of the gaze: the path over the scene, what the agent saw, what it believed.
+"""Still pictures of one episode: the path over the scene, what the agent saw, what it believed.
 
-Every function takes a Scanpath, draws on the axes it is given or on new ones, and returns
-them; none shows or writes anything. Figures are made without pyplot, so neither a display nor
-global state is touched: `ax.figure.savefig("gaze.png")` writes one.
-
-Convention:
-    Axes are in continuous pixel coordinates: pixel i covers [i, i + 1), x to the right, y
-    down, as `saccade.geometry.to_pixels` gives them. Color tells time (`saccade.pictures`).
+Every function draws on the axes it is given or on new ones, and returns them; none shows or
+writes anything: `ax.figure.savefig("gaze.png")` writes a picture. Color tells time
+(`saccade.pictures`); coordinates are the scene's pixels (`saccade.figure`).
 """
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from saccade.figure import (
+    FAINT,
+    INK,
+    QUIET,
+    SHADE,
+    inches,
+    new_axes,
+    new_figure,
+    show_picture,
+)
 from saccade.geometry import to_pixels, window_starts
 from saccade.pictures import (
-    check_scenes,
+    LONGEST,
+    Gaze,
     check_size,
     count_taken,
     get_beliefs,
     grow,
     reconstruct,
-    resize,
     shade,
     shorten,
     time_colors,
     to_picture,
     top_classes,
-    verdict,
 )
 from saccade.scanpath import Scanpath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["draw_beliefs", "draw_episodes", "draw_scanpath", "draw_seen", "reconstruct"]
+__all__ = [
+    "draw_beliefs",
+    "draw_fixations",
+    "draw_growth",
+    "draw_scanpath",
+    "draw_seen",
+    "draw_windows",
+    "reconstruct",
+]
 
-INK, QUIET, FAINT, SHADE = "#1f2430", "#6b7280", "#d9dde5", "#000000b0"
-RIGHT, WRONG = "#157f4f", "#c2410c"
-LONGEST = 1024  # pixels; larger scenes are reduced before they are drawn
+
+def draw_fixations(
+    scene: Tensor | np.ndarray,
+    gaze: Gaze,
+    episode: int,
+    until: int | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draws a scene with an agent's or a person's numbered fixations, arrows between them.
+
+    Args:
+        scene: `(C, H, W)` uint8 or float in [0, 1], C of 1 or 3.
+        gaze: N episodes of an agent, or N scanpaths of people.
+        episode: Which of them, 0..N-1; it was seen on this scene.
+        until: How many fixations to draw, from 1; without it all there are.
+        ax: Axes to draw on; without them those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        IndexError: If there is no such episode.
+        ValueError: If the scene has another size than the one that was seen, or cannot be shown.
+    """
+    taken, ax = count_taken(gaze, episode, until), _begin(scene, gaze, ax)
+    points, colors = _points(gaze, episode)
+    _draw_path(ax, points[:taken], colors)
+    return ax
+
+
+def draw_windows(
+    scene: Tensor | np.ndarray,
+    scanpath: Scanpath,
+    episode: int,
+    until: int | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draws a scene with the nested squares of the retina at each fixation.
+
+    Args:
+        scene: `(C, H, W)` uint8 or float in [0, 1], C of 1 or 3.
+        scanpath: N episodes.
+        episode: Which of them, 0..N-1; it was seen on this scene.
+        until: How many glimpses to draw, from 1; without it all that were taken.
+        ax: Axes to draw on; without them those of a new figure.
+
+    Returns:
+        The axes.
+
+    Raises:
+        IndexError: If there is no such episode.
+        ValueError: If the scene has another size than the scanpath's, or cannot be shown.
+    """
+    taken, ax = count_taken(scanpath, episode, until), _begin(scene, scanpath, ax)
+    points, colors = _points(scanpath, episode)
+    for t in range(taken):
+        _draw_squares(ax, scanpath, episode, t, colors[t])
+    size = (1.1 * _radius(ax)) ** 2
+    dots: dict[str, Any] = {"edgecolors": SHADE, "linewidths": 0.8, "zorder": 3, "clip_on": False}
+    ax.scatter(points[:taken, 0], points[:taken, 1], s=size, c=colors[:taken], **dots)
+    return ax
 
 
 def draw_scanpath(
@@ -68,36 +137,10 @@ def draw_scanpath(
         IndexError: If there is no such episode.
         ValueError: If the scene has another size than the scanpath's, or cannot be shown.
     """
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    taken = count_taken(scanpath, episode, until)
-    picture = to_picture(scene)
-    check_size(picture.shape[:2], scanpath)
-    ax = ax or _new_axes(scanpath)
-    _show(ax, picture, scanpath)
-    radius = min(max(_inches(ax) * 2.3, 3.6), 10)  # of a fixation's disc, in points
-    halo: list[Any] = [withStroke(linewidth=radius / 4 + 1.4, foreground=SHADE)]
-    colors = time_colors(scanpath.num_glimpses)
-    retina, size = scanpath.retina, (scanpath.height, scanpath.width)
-    seen = scanpath.locations[episode, :taken].detach().cpu()  # (t, 2)
-    starts = window_starts(seen[-1:], retina.size, retina.scales, retina.factor, *size)
-    for s, (start, side) in enumerate(zip(starts[0].tolist(), retina.sides, strict=True)):
-        square = Rectangle(start, side, side, fill=False, edgecolor=colors[taken - 1])
-        square.set(linewidth=max(1.6 - 0.3 * s, 0.7), alpha=max(1 - 0.2 * s, 0.4))
-        ax.add_patch(square).set_path_effects(halo)
-    points = to_pixels(seen, *size).tolist()
-    for t in range(1, taken):
-        arrow = {"arrowstyle": "-|>", "color": colors[t], "linewidth": radius / 4}
-        arrow |= {"shrinkA": radius, "shrinkB": radius, "mutation_scale": 1.4 * radius}
-        arrow |= {"connectionstyle": "arc3,rad=0.12", "path_effects": halo}
-        ax.annotate("", points[t], points[t - 1], arrowprops=arrow)
-    for t, (x, y) in enumerate(points):  # a later disc covers an earlier one, number and all
-        disc: dict[str, Any] = {"markersize": 2 * radius, "mec": SHADE, "mew": 0.8}
-        ax.plot(x, y, "o", color=colors[t], zorder=3, clip_on=False, **disc)
-        ink = "white" if colors[t] @ (0.3, 0.6, 0.1) < 0.5 else INK
-        text: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 1.25 * radius}
-        ax.text(x, y, str(t + 1), color=ink, weight="bold", zorder=3, **text)
+    taken, ax = count_taken(scanpath, episode, until), _begin(scene, scanpath, ax)
+    points, colors = _points(scanpath, episode)
+    _draw_squares(ax, scanpath, episode, taken - 1, colors[taken - 1])
+    _draw_path(ax, points[:taken], colors)
     return ax
 
 
@@ -119,11 +162,47 @@ def draw_seen(
         IndexError: If there is no such episode.
         ValueError: If the glimpses cannot be shown: neither grey nor RGB.
     """
-    taken = count_taken(scanpath, episode, until)
-    *_, (image, finest) = islice(grow(scanpath, episode), taken)
-    picture = shade(image, finest, scanpath.retina.scales)
-    ax = ax or _new_axes(scanpath)
-    _show(ax, picture, scanpath)
+    return draw_growth(scanpath, episode, [count_taken(scanpath, episode, until)], ax)
+
+
+def draw_growth(
+    scanpath: Scanpath,
+    episode: int,
+    moments: Sequence[int] | None = None,
+    ax: "Axes | None" = None,
+    gap: float = 0.06,
+) -> "Axes":
+    """Draws what the agent had seen as it went on: pictures side by side, on the same axes.
+
+    Args:
+        scanpath: N episodes.
+        episode: Which of them, 0..N-1.
+        moments: After how many glimpses each, from 1, in any order; without it after each that
+            was taken.
+        ax: Axes to draw on; without them those of a new figure.
+        gap: White between two pictures, in widths of the scene.
+
+    Returns:
+        The axes: picture i begins at x = i * (1 + gap) * width.
+
+    Raises:
+        IndexError: If there is no such episode.
+        ValueError: If a moment was not reached, or the glimpses are neither grey nor RGB.
+    """
+    taken, height, width = count_taken(scanpath, episode), scanpath.height, scanpath.width
+    wanted = range(1, taken + 1) if moments is None else list(moments)
+    if not wanted or min(wanted) < 1 or max(wanted) > taken:
+        raise ValueError(f"moments are from 1 to the {taken} glimpses taken, got {list(wanted)}")
+    across = (len(wanted) + gap * (len(wanted) - 1)) * width
+    if ax is None:
+        ax = new_axes(height, across, min(1.8 * len(wanted), 16) if len(wanted) > 1 else 4)
+    for t, seen in enumerate(grow(scanpath, episode, LONGEST), 1):
+        if t > max(wanted):
+            break
+        for place in [place for place, moment in enumerate(wanted) if moment == t]:
+            picture = shade(*seen, scanpath.retina.scales)
+            show_picture(ax, picture, height, width, place * (1 + gap) * width)
+    ax.set_xlim(0, across)
     return ax
 
 
@@ -133,7 +212,6 @@ def draw_beliefs(
     classes: Sequence[str],
     until: int | None = None,
     ax: "Axes | None" = None,
-    *,
     label: int | None = None,
     top: int = 5,
 ) -> "Axes":
@@ -160,11 +238,14 @@ def draw_beliefs(
     beliefs = get_beliefs(scanpath, episode, classes)[:taken]  # (t, K)
     shown = top_classes(beliefs, top, label)
     rows = np.arange(len(shown))
-    ax = ax or _new_axes(scanpath)
-    ax.set(xlim=(0.4, total + 0.6), ylim=(0.8 - len(rows), 0.95), xticks=range(1, total + 1))
+    if ax is None:
+        figure = new_figure(4.4, 0.5 + 0.36 * len(shown))
+        ax = figure.add_axes((0.3, 0.12, 0.54, 0.86))  # room for names and percentages
+    ax.set(xlim=(0.4, total + 0.6), ylim=(0.8 - len(rows), 0.95))
+    ax.set_xticks(range(1, total + 1, max(1, round(total / 10))))
     ax.set_yticks(0.35 - rows, [shorten(classes[k]) for k in shown])
     ax.spines[:].set_visible(False)
-    size = min(max(_inches(ax) * 5.5, 5), 9)
+    size = min(max(inches(ax) * 5.5, 5), 9)
     ax.tick_params(length=0, labelsize=size, labelcolor=QUIET)
     ax.hlines(-rows, 0.5, total + 0.5, colors=FAINT, linewidth=0.7)
     xs = np.tile(np.arange(1, taken + 1), len(rows))
@@ -178,101 +259,61 @@ def draw_beliefs(
     return ax
 
 
-def draw_episodes(
-    scenes: Tensor | np.ndarray,
-    scanpath: Scanpath,
-    classes: Sequence[str],
-    labels: Tensor | Sequence[int] | None = None,
-    episodes: Sequence[int] | None = None,
-) -> "Figure":
-    """Draws a gallery, one row an episode: the gaze, what it saw as it went on, its beliefs.
-
-    Args:
-        scenes: `(N, C, H, W)` uint8 or float in [0, 1], C of 1 or 3.
-        scanpath: N episodes, one on each scene.
-        classes: `K` names.
-        labels: `(N,)` true classes, where they are known.
-        episodes: Which to draw, in this order; without it the first six.
-
-    Returns:
-        The figure, for the caller to save or show.
-
-    Raises:
-        IndexError: If there is no such episode.
-        ValueError: If the scenes do not fit the scanpath, or there is nothing to draw.
-    """
-    check_scenes(scenes, scanpath, labels)
-    chosen = range(min(6, len(scanpath))) if episodes is None else list(episodes)
-    if not chosen:
-        raise ValueError("no episodes were chosen to be drawn")
-    # All in inches. A row holds four pictures of the scene's shape, then the bars.
-    tall, wide = 1.7, 1.7 * scanpath.width / scanpath.height
-    tall, wide = tall * min(1, 2.8 / wide), min(wide, 2.8)
-    margin, gap, head, title, bars = 0.2, 0.12, 0.32, 0.3, 2.0
-    names = 0.3 + 0.07 * max(len(shorten(name)) for name in classes)
-    pitch = max(tall, 1.1) + title + 0.22
-    step = max(wide, 1.15) + gap  # from a picture to the next: room for the heads
-    width = 2 * margin + 4 * step - gap + names + bars + 0.55
-    height = head + pitch * len(chosen) + margin / 2
-    figure = _new_figure(width, height)
-
-    def place(x: float, y: float, w: float, h: float) -> "Axes":
-        """Axes of w x h inches whose upper left corner is x to the right, y down."""
-        return figure.add_axes((x / width, 1 - (y + h) / height, w / width, h / height))
-
-    lefts = [margin + column * step for column in range(4)]
-    lefts.append(lefts[-1] + step - gap + names)
-    heads = ["scene and gaze", "seen after 1 glimpse", "halfway", "at the end"]
-    heads.append("belief by glimpse" + ("" if labels is None else ", ✓ is true"))
-    for x, text in zip(lefts, heads, strict=True):
-        figure.text(x / width, 1 - 0.22 / height, text, fontsize=8, color=QUIET)
-    for row, n in enumerate(chosen):
-        y = head + row * pitch + title
-        taken = count_taken(scanpath, n)
-        label = None if labels is None else int(labels[n])
-        panel = draw_scanpath(scenes[n], scanpath, n, ax=place(lefts[0], y, wide, tall))
-        strip = place(lefts[1], y, 2 * step + wide, tall)  # one for three, for speed
-        wanted = (1, (taken + 1) // 2, taken)
-        for t, seen in enumerate(grow(scanpath, n), 1):
-            for column in [column for column, until in enumerate(wanted) if until == t]:
-                left = column * step / wide * scanpath.width
-                _show(strip, shade(*seen, scanpath.retina.scales), scanpath, left)
-        strip.set_xlim(0, (1 + 2 * step / wide) * scanpath.width)
-        draw_beliefs(scanpath, n, classes, ax=place(lefts[4], y, bars, max(tall, 1.1)), label=label)
-        said, right = verdict(scanpath, n, classes, label)
-        color = {None: INK, True: RIGHT, False: WRONG}[right]
-        panel.set_title(said, loc="left", fontsize=9, weight="bold", color=color)
-    return figure
+def _begin(scene: Tensor | np.ndarray, gaze: Gaze, ax: "Axes | None") -> "Axes":
+    """The axes given, or new ones, with a scene on them that fits the gaze."""
+    picture = to_picture(scene)
+    check_size(picture.shape[:2], gaze)
+    ax = ax or new_axes(gaze.height, gaze.width)
+    show_picture(ax, picture, gaze.height, gaze.width)
+    return ax
 
 
-def _new_figure(width: float, height: float) -> "Figure":
-    """A white figure of so many inches that needs neither pyplot nor a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width, height), dpi=150, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _new_axes(scanpath: Scanpath) -> "Axes":
-    """The axes of a new figure, of the scene's shape."""
-    scale = 4 / max(scanpath.height, scanpath.width)
-    figure = _new_figure(max(scanpath.width * scale, 1), max(scanpath.height * scale, 1))
-    return figure.add_axes((0, 0, 1, 1))
+def _points(gaze: Gaze, episode: int) -> tuple[np.ndarray, np.ndarray]:
+    """Fixations in pixels `(t, 2)`, and a color for each: of its number among all there may be."""
+    taken = count_taken(gaze, episode)
+    if isinstance(gaze, Scanpath):
+        where = gaze.locations[episode, :taken].detach().cpu()
+        return to_pixels(where, gaze.height, gaze.width).numpy(), time_colors(gaze.num_glimpses)
+    return gaze.pixels[episode, :taken], time_colors(taken)
 
 
-def _show(ax: "Axes", picture: np.ndarray, scanpath: Scanpath, left: float = 0) -> None:
-    """Lays a picture over the scene's pixel coordinates, or to the right of them."""
-    if max(picture.shape) > LONGEST:
-        picture = resize(picture, LONGEST)
-    extent = (left, left + scanpath.width, scanpath.height, 0)
-    ax.imshow(picture, extent=extent, interpolation="antialiased")
-    ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
+def _draw_squares(ax: "Axes", scanpath: Scanpath, episode: int, t: int, color: np.ndarray) -> None:
+    """Draws the retina's windows at one fixation, the finer the stronger."""
+    from matplotlib.patches import Rectangle
+
+    retina, size = scanpath.retina, (scanpath.height, scanpath.width)
+    where = scanpath.locations[episode, t : t + 1].detach().cpu()
+    starts = window_starts(where, retina.size, retina.scales, retina.factor, *size)
+    for s, (start, side) in enumerate(zip(starts[0].tolist(), retina.sides, strict=True)):
+        square = Rectangle(start, side, side, fill=False, edgecolor=color)
+        square.set(linewidth=max(1.6 - 0.3 * s, 0.7), alpha=max(1 - 0.2 * s, 0.4))
+        ax.add_patch(square).set_path_effects(_halo(_radius(ax)))
 
 
-def _inches(ax: "Axes") -> float:
-    """The shorter side of axes."""
-    box = ax.get_window_extent()
-    return min(box.width, box.height) / ax.figure.dpi
+def _draw_path(ax: "Axes", points: np.ndarray, colors: np.ndarray) -> None:
+    """Draws numbered discs at fixations `(t, 2)` and an arrow to each but the first."""
+    radius = _radius(ax)
+    for t in range(1, len(points)):
+        arrow = {"arrowstyle": "-|>", "color": colors[t], "linewidth": radius / 4}
+        arrow |= {"shrinkA": radius, "shrinkB": radius, "mutation_scale": 1.4 * radius}
+        arrow |= {"connectionstyle": "arc3,rad=0.12", "path_effects": _halo(radius)}
+        ax.annotate("", points[t], points[t - 1], arrowprops=arrow)
+    for t, (x, y) in enumerate(points):  # a later disc covers an earlier one, number and all
+        disc: dict[str, Any] = {"markersize": 2 * radius, "mec": SHADE, "mew": 0.8}
+        ax.plot(x, y, "o", color=colors[t], zorder=3, clip_on=False, **disc)
+        ink = "white" if colors[t] @ (0.3, 0.6, 0.1) < 0.5 else INK
+        size = (1.25 if t < 9 else 1) * radius
+        text: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": size}
+        ax.text(x, y, str(t + 1), color=ink, weight="bold", zorder=3, **text)
+
+
+def _radius(ax: "Axes") -> float:
+    """Of a fixation's disc, in points."""
+    return min(max(inches(ax) * 2.3, 3.6), 10)
+
+
+def _halo(radius: float) -> list[Any]:
+    """A dark rim around lines, so that they show on bright and dark."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=radius / 4 + 1.4, foreground=SHADE)]

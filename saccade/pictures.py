@@ -1,6 +1,7 @@
 """What pictures of the gaze are made of: scenes, glimpses and beliefs as arrays to be drawn.
 
-Still pictures are drawn from these by `saccade.draw`, moving ones by `saccade.animate`.
+Still pictures are drawn from these by `saccade.draw`, `saccade.gallery`, `saccade.distributions`
+and `saccade.explain`, moving ones by `saccade.animate`.
 
 Convention:
     Pictures are `(height, width, 3)` uint8 RGB. Color tells time, from the first glimpse
@@ -12,13 +13,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import Tensor
 
+from saccade.fixations import Fixations
 from saccade.geometry import window_starts
 from saccade.scanpath import Scanpath
 
 UNSEEN = (38, 43, 57)  # RGB of what nothing has looked at: dark, and not the black of a scene
+LONGEST = 1024  # pixels; larger scenes are reduced before they are drawn
+
+Gaze = Scanpath | Fixations  # an agent's or a person's
 
 
-def reconstruct(scanpath: Scanpath, episode: int) -> np.ndarray:
+def reconstruct(scanpath: Scanpath, episode: int, longest: int | None = None) -> np.ndarray:
     """What the agent had seen after each glimpse, made from its glimpses alone.
 
     Every cell of every glimpse lies at its true place. Sharper lies over coarser, whichever
@@ -27,6 +32,8 @@ def reconstruct(scanpath: Scanpath, episode: int) -> np.ndarray:
     Args:
         scanpath: N episodes.
         episode: Which of them, 0..N-1.
+        longest: Longer side in pixels to which larger pictures are reduced; without it they
+            have the scene's size.
 
     Returns:
         `(T, H, W, C)` float32 in [0, 1], 0 where nothing has looked yet. After the last
@@ -35,17 +42,21 @@ def reconstruct(scanpath: Scanpath, episode: int) -> np.ndarray:
     Raises:
         IndexError: If there is no such episode.
     """
-    pictures = [np.clip(image, 0, 1) for image, _ in grow(scanpath, episode)]
+    pictures = [np.clip(image, 0, 1) for image, _ in grow(scanpath, episode, longest)]
     pictures += [pictures[-1]] * (scanpath.num_glimpses - len(pictures))
     return np.stack(pictures)
 
 
-def grow(scanpath: Scanpath, episode: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def grow(
+    scanpath: Scanpath, episode: int, longest: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `reconstruct` gives, one glimpse after the other, and how sharply it was seen.
 
     Args:
         scanpath: N episodes.
         episode: Which of them, 0..N-1.
+        longest: Longer side in pixels to which a larger picture is reduced while it is made, so
+            that the memory it takes does not grow with the scene; without it the scene's size.
 
     Yields:
         For each glimpse taken: `(H, W, C)` float32, the cells as the retina gave them, and
@@ -57,26 +68,42 @@ def grow(scanpath: Scanpath, episode: int) -> Iterator[tuple[np.ndarray, np.ndar
     """
     taken = count_taken(scanpath, episode)
     one, retina = scanpath[episode].cpu(), scanpath.retina
-    height, width = scanpath.height, scanpath.width
+    height, width = size = scanpath.height, scanpath.width
     starts = window_starts(
         one.locations[0], retina.size, retina.scales, retina.factor, height, width
     ).tolist()  # (T, S, 2)
     glimpses = one.glimpses[0].float().numpy()  # (T, S, C, g, g)
+    height, width = size if longest is None else reduced_size(*size, longest)
+    # The scene's pixel in the middle of each row and column of the picture.
+    ys = ((np.arange(height) + 0.5) * (size[0] / height)).astype(int)
+    xs = ((np.arange(width) + 0.5) * (size[1] / width)).astype(int)
+    step = max(size[0] / height, size[1] / width)
     image = np.zeros((height, width, glimpses.shape[2]), np.float32)
     finest = np.full((height, width), retina.scales, np.int16)
     for t in range(taken):
         for s in range(retina.scales):
             (left, top), side, cell = starts[t][s], retina.sides[s], retina.factor**s
-            rows = np.arange(max(top, 0), min(top + side, height))
-            columns = np.arange(max(left, 0), min(left + side, width))
+            rows = np.flatnonzero((ys >= top) & (ys < top + side))
+            columns = np.flatnonzero((xs >= left) & (xs < left + side))
             if not len(rows) or not len(columns):
                 continue  # the window misses the scene
             here = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-            cells = glimpses[t, s][:, (rows - top) // cell][:, :, (columns - left) // cell]
+            glimpse = _average(glimpses[t, s].transpose(1, 2, 0), round(step / cell))
+            cells = glimpse[(ys[rows] - top) // cell][:, (xs[columns] - left) // cell]
             open_to = finest[here] >= s  # not to be laid over anything sharper
-            image[here][open_to] = cells.transpose(1, 2, 0)[open_to]
+            image[here][open_to] = cells[open_to]
             finest[here][open_to] = s
         yield image, finest
+
+
+def _average(glimpse: np.ndarray, count: int) -> np.ndarray:
+    """`(g, g, C)` with each cell the mean of `count` x `count` around it."""
+    if count < 2:
+        return glimpse
+    import cv2
+
+    blurred = cv2.blur(np.ascontiguousarray(glimpse), (count, count), borderType=cv2.BORDER_REFLECT)
+    return blurred.reshape(glimpse.shape)
 
 
 def to_picture(scene: Tensor | np.ndarray) -> np.ndarray:
@@ -96,10 +123,12 @@ def to_picture(scene: Tensor | np.ndarray) -> np.ndarray:
         raise ValueError(
             f"a picture is drawn of (1, height, width) or (3, height, width), got {array.shape}"
         )
-    if array.dtype != np.uint8:
-        array = (np.clip(np.nan_to_num(array), 0, 1) * 255).round().astype(np.uint8)
-    colored = np.broadcast_to(array, (3, *array.shape[1:]))
-    return colored.transpose(1, 2, 0).copy("C")
+    picture = np.empty((*array.shape[1:], 3), np.uint8)
+    for channel, plane in enumerate(np.broadcast_to(array, (3, *array.shape[1:]))):
+        if array.dtype != np.uint8:  # a plane at a time: scenes may be large
+            plane = (np.clip(np.nan_to_num(plane), 0, 1) * 255).round()
+        picture[..., channel] = plane
+    return picture
 
 
 def shade(image: np.ndarray, finest: np.ndarray, scales: int) -> np.ndarray:
@@ -136,11 +165,16 @@ def resize(picture: np.ndarray, longest: int) -> np.ndarray:
 
     height, width = picture.shape[:2]
     if max(height, width) > longest:
-        scale = longest / max(height, width)
-        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        size = reduced_size(height, width, longest)[::-1]
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     times = max(round(longest / max(height, width)), 1)
     return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def reduced_size(height: int, width: int, longest: int) -> tuple[int, int]:
+    """Height and width in pixels, reduced where the longer exceeds `longest`, aspect kept."""
+    scale = min(longest / max(height, width), 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def time_colors(count: int) -> np.ndarray:
@@ -150,18 +184,18 @@ def time_colors(count: int) -> np.ndarray:
     return colormaps["plasma"](np.linspace(0.3, 0.92, count))[:, :3]
 
 
-def count_taken(scanpath: Scanpath, episode: int, until: int | None = None) -> int:
-    """How many glimpses of an episode there are to draw: those taken, at most `until`.
+def count_taken(gaze: Gaze, episode: int, until: int | None = None) -> int:
+    """How many fixations of an episode there are to draw: those taken, at most `until`.
 
     Raises:
         IndexError: If there is no such episode.
         ValueError: If `until` is less than 1.
     """
-    if not 0 <= episode < len(scanpath):
-        raise IndexError(f"there is no episode {episode} among {len(scanpath)} (from 0)")
+    if not 0 <= episode < len(gaze):
+        raise IndexError(f"there is no episode {episode} among {len(gaze)} (from 0)")
     if until is not None and until < 1:
         raise ValueError(f"glimpses are counted from 1; nothing can be drawn until {until}")
-    taken = int(scanpath.stop[episode])
+    taken = int((gaze.stop if isinstance(gaze, Scanpath) else gaze.counts)[episode])
     return taken if until is None else min(taken, until)
 
 
@@ -195,6 +229,13 @@ def top_classes(beliefs: np.ndarray, count: int, label: int | None = None) -> li
     wanted += np.argsort(-beliefs.max(0), kind="stable").tolist()
     chosen = list(dict.fromkeys(wanted))[: max(count, 1)]
     return sorted(chosen, key=lambda k: -beliefs[-1, k])
+
+
+def last_beliefs(scanpath: Scanpath) -> np.ndarray:
+    """Beliefs after each episode's last glimpse, `(N, K)` float32; no numbers become 0."""
+    last = scanpath.stop.to(scanpath.beliefs.device)[:, None, None] - 1
+    beliefs = scanpath.beliefs.take_along_dim(last, 1)[:, 0]
+    return np.nan_to_num(beliefs.detach().cpu().float().numpy())
 
 
 def verdict(
@@ -236,15 +277,15 @@ def check_scenes(
     check_size(tuple(scenes.shape[2:]), scanpath)
 
 
-def check_size(size: tuple[int, ...], scanpath: Scanpath) -> None:
+def check_size(size: tuple[int, ...], gaze: Gaze) -> None:
     """Checks a scene's `(height, width)` against the scanpath's.
 
     Raises:
         ValueError: If they differ.
     """
-    if size != (scanpath.height, scanpath.width):
+    if size != (gaze.height, gaze.width):
         raise ValueError(
-            f"the scanpath was made on {scanpath.height}x{scanpath.width} pixels, the scene has "
+            f"the scanpath was made on {gaze.height}x{gaze.width} pixels, the scene has "
             f"{'x'.join(map(str, size))}; draw it on the scene that was seen"
         )
 

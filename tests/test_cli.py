@@ -57,7 +57,8 @@ def test_trains_on_a_folder_of_pictures_and_shows_what_came_of_it(run, folder, c
     picture = next((folder / "pictures" / "cat").iterdir())
     assert main(["watch", str(run), str(picture), "--out", str(folder / "one")]) == 0
     assert main(["watch", str(run), str(picture.parent), "--out", str(folder / "many")]) == 0
-    assert {path.name for path in (folder / "many").iterdir()} == {"gaze.png", "gaze.gif"}
+    names = sorted(path.name for path in (folder / "many").iterdir())
+    assert names == ["gaze.gif", "gaze.mp4", "gaze.png"]
 
 
 def test_a_runs_own_configuration_repeats_it(run, folder):

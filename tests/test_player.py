@@ -110,9 +110,19 @@ def run(*arguments):
 
 
 def small_run(out, *more):
-    names = ("batch", "what", "where", "hidden", "policy_hidden", "updates")
     sizes = [
-        word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(SMALL, name)))
+        "--batch",
+        "8",
+        "--what",
+        "16",
+        "--where",
+        "16",
+        "--hidden",
+        "24",
+        "--policy-hidden",
+        "16",
+        "--updates",
+        "4",
     ]
     return run("--env", "saccade/Catch-v0", *sizes, "--out", str(out), *more)
 
