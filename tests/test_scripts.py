@@ -350,3 +350,30 @@ def test_test_runs_every_check_or_pytest_alone(checkout):
     assert alone.stdout == "pytest tests/test_x.py -k a or b\n"
     for fails in ("ruff", "mypy", "pytest"):
         assert checkout.run(".ci/run", FAILS=fails).returncode == 1
+
+
+def test_matrix_lends_the_environment_and_swaps_versions(checkout):
+    site = checkout.add_venv()
+    (site / "pytest.py").write_text(
+        "import os, pathlib, sys\n"
+        "print('pytest', pathlib.Path(sys.prefix).name, *sys.argv[1:3])\n"
+        "sys.exit(pathlib.Path(sys.prefix).name == os.environ.get('FAILS'))\n"
+    )
+    assert checkout.run("scripts/setup", "dev").returncode == 0
+    checkout.calls.unlink()
+    result = checkout.run("scripts/test", "--matrix")
+    names = {"gymnasium-1.1": "1.1.1", "gymnasium-1.2": "1.2.2", "rllib": "1.2.2"}
+    lines = result.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["pytest", name] for name in names]
+    assert lines[0].endswith("tests/test_core.py tests/test_actions.py")
+    assert lines[2].endswith("tests/test_rllib.py")
+    calls = [json.loads(line) for line in checkout.calls.read_text().splitlines()]
+    for (args, constraints), version in zip(calls, names.values(), strict=True):
+        assert args[0] == "install"
+        assert f"gymnasium=={version}" in args
+        assert f"\ngymnasium=={version}\n" in constraints
+        assert "\ntorch==" not in constraints
+    assert calls[2][0][-1] == "ray[rllib]==2.60.0"
+    alone = checkout.run("scripts/matrix", "rllib")
+    assert [line.split()[1] for line in alone.stdout.splitlines()] == ["rllib"]
+    assert checkout.run("scripts/matrix", FAILS="gymnasium-1.2").returncode == 1
