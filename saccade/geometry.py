@@ -28,8 +28,10 @@ def to_pixels(locations: Tensor, height: int, width: int) -> Tensor:
         `(..., 2)` float64 as (x, y) in [0, width] and [0, height]; pixel i has its center
         at i + 0.5.
     """
-    share = (locations.double() + 1) / 2
-    return torch.stack([share[..., 0] * width, share[..., 1] * height], -1)
+    twice = locations.double() + 1
+    if height == width:
+        return twice.mul_(width / 2)  # halving is exact: (x + 1)/2 * W to the last bit
+    return torch.stack([twice[..., 0] * (width / 2), twice[..., 1] * (height / 2)], -1)
 
 
 def to_locations(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -69,11 +71,18 @@ def window_starts(
         `(N, scales, 2)` int64 as (x, y); may be negative or beyond the image. Windows that
         miss the image altogether are pulled up to its border, which they still miss.
     """
-    centers = to_pixels(locations, height, width)  # (N, 2)
-    # Made on the device: nothing here is copied to it, so nothing waits for it.
-    sides = size * factor ** torch.arange(scales, device=locations.device)  # (S,)
-    starts = torch.floor(centers[:, None, :] - sides[:, None].double() / 2 + 0.5)  # (N, S, 2)
+    centers = to_pixels(locations, height, width)
+    if scales == 1:  # with few operations: environments look at small batches
+        starts = centers.sub_(size / 2).add_(0.5).floor_()
+        starts = starts.nan_to_num_(nan=float("inf")).unsqueeze(1)
+        if height == width:
+            return starts.clamp_(-size, width).long()
+        lowest = starts.new_full((), -size)
+    else:
+        # Made on the device: nothing here is copied to it, so nothing waits for it.
+        sides = (size * factor ** torch.arange(scales, device=locations.device)).double()[:, None]
+        starts = (centers[:, None] - sides / 2).add_(0.5).floor_().nan_to_num_(nan=float("inf"))
+        lowest = -sides
     # A NaN cannot become an integer: it is sent outside, where a glimpse is all zero.
-    starts = torch.nan_to_num(starts, nan=float("inf"))
-    xs, ys = starts[..., 0].clamp(max=width), starts[..., 1].clamp(max=height)
-    return torch.stack([xs, ys], -1).maximum(-sides[:, None].double()).long()
+    ends = [starts[..., 0].clamp(max=width), starts[..., 1].clamp(max=height)]
+    return torch.stack(ends, -1).clamp_(min=lowest).long()

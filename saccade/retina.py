@@ -4,37 +4,49 @@ The multi-resolution glimpse sensor of Mnih et al. 2014 ("Recurrent Models of Vi
 Attention", section 3.1), with an exact meaning: each cell of a glimpse is the mean of the
 pixels it covers, pixels outside the image count as zero.
 
-Two kernels, chosen without the user noticing:
-    crop   one scale: pad the images once, then copy whole windows.
-    table  several scales: a summed-area table, four reads a cell at any scale. For uint8
-           images it holds int32 and may wrap around: the sum over a *cell* still comes out
-           exact as long as it fits 31 bits. For float images it holds float64.
-Both give, for uint8 images, the exact integer sum divided and rounded once, so they agree
-bit for bit on every device.
+How the means are found is a kernel's business, see `saccade.kernels`; it is chosen without the
+user noticing. For uint8 images every kernel gives the exact integer sum, divided and rounded to
+float32 once, so they agree bit for bit on every device. For float images they agree to 1e-6 of
+full scale.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from saccade.geometry import window_sides, window_starts
+from saccade.geometry import window_sides
+from saccade.kernels import KERNELS, choose
+from saccade.kernels.smooth import integrate
 
 MAX_CELL = 2**23  # pixels in a cell of uint8: its sum must fit 31 bits
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-@dataclass(frozen=True)
 class Scene:
-    """Images made ready for many looks by `Retina.prepare`.
+    """Images made ready for many looks; `Retina.prepare` makes it.
+
+    The images are not copied: while the scene is in use, what is written into the tensor that
+    `prepare` was given shows in some kernels' glimpses and not in others'. To change images use
+    `replace`.
 
     Attributes:
-        images: `(B, C, H, W)` uint8 or float, as given.
-        ready: `(B, C, H+2n, W+2n)` zero-padded images, or `(B, C, H+1, W+1)` summed-area table.
+        images: `(B, C, H, W)` uint8 or float. Do not write into it.
+        ready: What the kernel prepared: memory of its own, or the images themselves.
+        retina: The retina that made it.
+        kernel: The kernel's name in `saccade.kernels.KERNELS`.
     """
 
-    images: Tensor
-    ready: Tensor
+    def __init__(self, images: Tensor, retina: "Retina", kernel: str) -> None:
+        self.images, self.retina, self.kernel = images, retina, kernel
+        self._kernel = KERNELS[kernel]
+        self._refill = getattr(self._kernel, "refill", None)
+        self.ready = self._kernel.prepare(images, retina)
+        self._own: Tensor | None = None  # memory for the images, from the first partial replace
+
+    def __reduce__(self) -> "tuple[type[Scene], tuple[Tensor, Retina, str]]":
+        """Pickles the images: a kernel may be a module, which cannot be."""
+        return Scene, (self.images, self.retina, self.kernel)
 
     @property
     def height(self) -> int:
@@ -45,6 +57,49 @@ class Scene:
     def width(self) -> int:
         """Width of the images in pixels."""
         return self.images.shape[-1]
+
+    def replace(self, images: Tensor, which: Tensor | None = None) -> None:
+        """Shows other images in the place of all or some, reusing memory.
+
+        Nothing is ever written into a tensor that was passed in. All images at once are taken
+        as `prepare` takes them, without a copy. With the first partial replacement the scene
+        gets memory of its own for the images and from then on copies what it is given, so that
+        `images` keeps its place in memory.
+
+        Args:
+            images: `(B, C, H, W)`, or `(K, C, H, W)` for `which`; of the same size, type and
+                device as before.
+            which: `(K,)` int64, the numbers of the images to replace, each once; all without it.
+
+        Raises:
+            ValueError: If the shape, type or device is another.
+        """
+        count = len(self.images) if which is None else len(which)
+        old = self.images
+        if (
+            images.shape != (count, *old.shape[1:])
+            or images.dtype != old.dtype
+            or images.device != old.device
+        ):
+            raise ValueError(
+                f"to replace {count} of the images give {(count, *old.shape[1:])} {old.dtype} on "
+                f"{old.device}, got {tuple(images.shape)} {images.dtype} on {images.device}"
+            )
+        images = images.detach()
+        if which is None and self._own is None:
+            self.images = images.contiguous()
+        else:
+            if self._own is None:
+                self._own = self.images.clone()
+            self.images = self._own
+            if which is None:
+                self.images.copy_(images)
+            else:
+                self.images[which] = images
+        if self._refill is not None:
+            self._refill(self.images, self.ready, self.retina, which)
+        elif self.images is not old:
+            self.ready = self._kernel.prepare(self.images, self.retina)
 
 
 @dataclass(frozen=True)
@@ -82,19 +137,24 @@ class Retina:
         """Sides of the windows in pixels, finest first."""
         return window_sides(self.size, self.scales, self.factor)
 
-    def prepare(self, images: Tensor) -> Scene:
+    def prepare(self, images: Tensor, *, looks: int = 8, kernel: str = "auto") -> Scene:
         """Does the work that is the same for every look at these images.
 
         Args:
             images: `(B, C, H, W)` uint8 or floating point, any H and W of 1 or more.
+            looks: About how many glimpses each image will get; only speed depends on it.
+            kernel: "auto" for the fastest that serves here; "torch" for the fastest that needs
+                no compiler; or one by name: one of `saccade.kernels.KERNELS`.
 
         Returns:
-            A Scene to pass to `look` in place of the images. Beyond the images it holds, for
-            one scale, a zero-padded copy; for several, an int32 table (uint8 images, 4x their
-            bytes) or a float64 table (float images).
+            A Scene to pass to `look` in place of the images. Beyond the images it holds nothing
+            for the kernels `direct`, `compiled` and `fused`; for `crop` a copy with a border,
+            (1 + g/H)(1 + g/W) times the images; for `table` 2 bytes for each pixel of uint8
+            images (4 with cells of over 11 x 11 pixels), 8 for each pixel of float images.
 
         Raises:
-            ValueError: If the images have another rank or type, or no pixels.
+            ValueError: If the images have another rank or type, or no pixels; or the kernel
+                that was asked for cannot serve them.
         """
         if images.ndim != 4:
             raise ValueError(f"images are (batch, channels, height, width), got {images.shape}")
@@ -102,77 +162,78 @@ class Retina:
             raise ValueError(f"images have no pixels: {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise ValueError(f"images are uint8 or floating point, got {images.dtype}")
-        images = images.detach()
-        if self.scales == 1:
-            return Scene(images, F.pad(images, (self.size,) * 4))
-        exact = torch.int32 if images.dtype == torch.uint8 else torch.float64
-        table = F.pad(images.to(exact), (1, 0, 1, 0))
-        table = table.cumsum_(-1) if exact == torch.float64 else table.cumsum(-1, dtype=exact)
-        for row in range(1, table.shape[-2]):  # walks memory in order, unlike a second cumsum
-            table[..., row, :] += table[..., row - 1, :]
-        return Scene(images, table)
+        images = images.detach().contiguous()
+        return Scene(images, self, choose(images, self, looks, kernel))
 
     def look(
-        self, scene: Scene | Tensor, locations: Tensor, image_index: Tensor | None = None
+        self,
+        scene: Scene | Tensor,
+        locations: Tensor,
+        image_index: Tensor | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
     ) -> Tensor:
         """Takes one glimpse at each location.
 
         Args:
             scene: What `prepare` gave, or the images themselves, `(B, C, H, W)`.
-            locations: `(N, 2)` as (x, y); any finite value, also outside [-1, 1].
+            locations: `(N, 2)` as (x, y), floating point; any value, also outside [-1, 1]. Where
+                one is NaN the glimpse is zero.
             image_index: `(N,)` int64, which image each location is on; without it N is B.
+            dtype: float32, bfloat16 or float16; the two latter are the float32 result rounded.
 
         Returns:
-            `(N, scales, C, size, size)` float32, finest scale first. uint8 images give
+            `(N, scales, C, size, size)` of `dtype`, finest scale first. uint8 images give
             intensities in [0, 1] (value / 255), float images keep their values.
 
         Raises:
-            ValueError: If shapes do not fit, before anything is computed.
+            ValueError: If shapes, dtype or devices do not fit, or the scene was prepared for
+                another retina; before anything is computed.
+            IndexError: On a CPU, if `image_index` names no image.
         """
         if isinstance(scene, Tensor):
-            scene = self.prepare(scene)
+            scene = self.prepare(scene, looks=1)
+        elif scene.retina is not self and scene.retina != self:
+            raise ValueError(f"the scene was prepared for {scene.retina}, this is {self}")
+        images = scene.images
         if locations.ndim != 2 or locations.shape[1] != 2:
             raise ValueError(f"locations are (N, 2) as (x, y), got {tuple(locations.shape)}")
-        wanted = len(scene.images) if image_index is None else len(image_index)
+        if locations.device != images.device:
+            raise ValueError(
+                f"locations are on {locations.device}, the images on {images.device}: move one"
+            )
+        wanted = len(images) if image_index is None else len(image_index)
         if len(locations) != wanted:
             raise ValueError(
                 f"{len(locations)} locations for {wanted} images; several looks at an image "
                 "need image_index"
             )
-        if image_index is None:
-            image_index = torch.arange(len(locations), device=locations.device)
-        starts = window_starts(
-            locations.detach(), self.size, self.scales, self.factor, scene.height, scene.width
-        )
-        if self.scales == 1:
-            return self._crop(scene, starts[:, 0], image_index)
-        return self._sum_table(scene, starts, image_index)
+        if dtype not in DTYPES:
+            raise ValueError(f"glimpses are float32, bfloat16 or float16, not {dtype}")
+        return scene._kernel.look(images, scene.ready, locations.detach(), image_index, self, dtype)
 
-    def _crop(self, scene: Scene, starts: Tensor, image_index: Tensor) -> Tensor:
-        """One scale: whole windows out of the padded images."""
-        g = self.size
-        windows = scene.ready.unfold(2, g, 1).unfold(3, g, 1)  # (B, C, H+g+1, W+g+1, g, g)
-        patches = windows[image_index, :, starts[:, 1] + g, starts[:, 0] + g]  # (N, C, g, g)
-        full = 255 if patches.dtype == torch.uint8 else 1
-        return patches.float().div_(full)[:, None]
+    def integrate(
+        self, images: Tensor, locations: Tensor, image_index: Tensor | None = None
+    ) -> Tensor:
+        """Looks at exact sub-pixel positions, with gradients to locations and float images.
 
-    def _sum_table(self, scene: Scene, starts: Tensor, image_index: Tensor) -> Tensor:
-        """Any scales: four reads of the summed-area table for each cell."""
-        table, g = scene.ready, self.size
-        channels, rows, columns = table.shape[1:]
-        small = table.numel() < 2**31
-        kind = torch.int32 if small else torch.int64
-        cell = self.factor ** torch.arange(self.scales, device=starts.device)  # (S,)
-        steps = cell[:, None] * torch.arange(g + 1, device=starts.device)  # (S, g+1)
-        xs = (starts[:, :, 0, None] + steps).clamp(0, columns - 1).to(kind)  # (N, S, g+1)
-        ys = (starts[:, :, 1, None] + steps).clamp(0, rows - 1).to(kind)
-        corner = (ys * columns)[..., :, None] + xs[..., None, :]  # (N, S, g+1, g+1)
-        plane = image_index[:, None] * channels + torch.arange(channels, device=starts.device)
-        plane = (plane * (rows * columns)).to(kind)  # (N, C)
-        index = corner[:, :, None] + plane[:, None, :, None, None]  # (N, S, C, g+1, g+1)
-        sums = table.reshape(-1).index_select(0, index.reshape(-1)).view(index.shape)
-        lines = sums[..., 1:, :] - sums[..., :-1, :]
-        cells = lines[..., 1:] - lines[..., :-1]  # (N, S, C, g, g)
-        full = 255 if scene.images.dtype == torch.uint8 else 1
-        area = (cell * cell * full).view(-1, 1, 1, 1)
-        return (cells.double() / area).float()
+        Windows start at c - n/2 unrounded; a cell is the exact integral of the image over it,
+        divided by its area. Agrees with `look` where c - n/2 is whole: for even n around a
+        vertex of the pixel grid, for odd n around a pixel's center.
+
+        Args:
+            images: `(B, C, H, W)` uint8 or floating point.
+            locations: `(N, 2)` as (x, y), floating point.
+            image_index: `(N,)` int64, which image each location is on; without it N is B.
+
+        Returns:
+            `(N, scales, C, size, size)`; float64 for float64 images, else float32.
+
+        Raises:
+            ValueError: If shapes do not fit.
+        """
+        if images.ndim != 4 or locations.ndim != 2 or locations.shape[1] != 2:
+            raise ValueError("images are (B, C, H, W) and locations (N, 2) as (x, y)")
+        if len(locations) != len(images if image_index is None else image_index):
+            raise ValueError("several looks at an image need image_index")
+        return integrate(images, locations, image_index, self)

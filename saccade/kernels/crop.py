@@ -1,0 +1,84 @@
+"""One scale: images padded once, windows copied row by row.
+
+Between two rows of an image, and between two images, lie as many zeros as a window is wide, so
+that a window which leaves the image finds them whichever way it goes. A row of a window is then
+one run of memory, and a look one gather of runs.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from saccade.geometry import window_starts
+from saccade.kernels.checks import check_index
+
+if TYPE_CHECKING:
+    from saccade.retina import Retina
+
+CHUNK = 2**19  # elements of windows at a time: they stay in the cache
+
+
+def refusal(images: Tensor, retina: "Retina") -> str | None:
+    """Why the kernel cannot serve, or None if it can."""
+    return None if retina.scales == 1 else "serves a retina of one scale only"
+
+
+def prepare(images: Tensor, retina: "Retina") -> Tensor:
+    """Memory for B * C * (H + g) * (W + g) pixels, and some zeros before and behind them."""
+    batch, channels, height, width = images.shape
+    g = retina.size
+    pitch = width + g
+    lead = g * pitch + g  # a window may start g rows and g columns before an image
+    ready = images.new_zeros(lead + batch * channels * (height + g) * pitch)
+    refill(images, ready, retina, None)
+    return ready
+
+
+def refill(images: Tensor, ready: Tensor, retina: "Retina", which: Tensor | None) -> None:
+    """Copies the images anew, all or those numbered `which`."""
+    batch, channels, height, width = images.shape
+    g = retina.size
+    padded = ready[g * (width + g) + g :].view(batch, channels, height + g, width + g)
+    inside = padded[..., :height, :width]
+    if which is None:
+        inside.copy_(images)
+    else:
+        inside[which] = images[which]
+
+
+def look(
+    images: Tensor,
+    ready: Tensor,
+    locations: Tensor,
+    image_index: Tensor | None,
+    retina: "Retina",
+    dtype: torch.dtype,
+) -> Tensor:
+    """Takes one glimpse at each location; see `saccade.retina.Retina.look`."""
+    channels, height, width = images.shape[1:]
+    count, g, device = len(locations), retina.size, locations.device
+    pitch = width + g
+    plane = (height + g) * pitch
+    starts = window_starts(locations, g, 1, 1, height, width)[:, 0]
+    if image_index is None:
+        first = torch.arange(0, count * channels * plane, channels * plane, device=device)
+    else:
+        check_index(image_index, len(images))
+        first = image_index * (channels * plane)
+    first = first.add(starts[:, 1], alpha=pitch).add_(starts[:, 0])
+    lead = g * pitch + g
+    runs = torch.arange(lead, lead + g * pitch, pitch, device=device)  # (g,)
+    if channels > 1:
+        runs = (runs + torch.arange(0, channels * plane, plane, device=device)[:, None]).view(-1)
+    runs = (first[:, None] + runs).view(-1)  # (N * C * g,)
+    every = ready.as_strided((ready.numel() - g + 1, g), (1, 1))  # all runs of g pixels
+    if runs.numel() * g <= CHUNK:
+        rows = every.index_select(0, runs).to(torch.float32)
+    else:
+        rows = torch.empty(len(runs), g, device=device)
+        for some, part in zip(rows.split(CHUNK // g + 1), runs.split(CHUNK // g + 1), strict=True):
+            some.copy_(every.index_select(0, part))
+    if ready.dtype == torch.uint8:
+        rows.div_(255)
+    return rows.view(count, 1, channels, g, g).to(dtype)

@@ -1,0 +1,143 @@
+"""The fused GPU kernel, as far as a machine without a GPU can tell: logic, limits, code size.
+
+Its numbers on a GPU are in `tests/test_gpu.py`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from saccade.kernels import fused
+from saccade.retina import Retina
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_its_logic_under_the_interpreter():
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "tests/interpreted_fused.py",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_says_why_it_cannot_serve(monkeypatch):
+    kernel, retina, images = fused.KERNEL, Retina(4, 2), torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    assert kernel.refusal(images, retina) == "needs images on a CUDA device"
+    monkeypatch.setattr(fused, "INTERPRETED", True)
+    monkeypatch.setattr(fused, "HAS_TRITON", True)
+    assert kernel.refusal(images, retina) is None
+    assert "not torch.float64" in kernel.refusal(images.double(), retina)
+    assert kernel.refusal(images, Retina(64, 7)) is None
+    assert "windows of 8192 pixels" in kernel.refusal(images, Retina(64, 8))
+    vast = torch.zeros(1, dtype=torch.uint8).expand(1, 1, 2**16, 2**15)
+    assert "2**31" in kernel.refusal(vast, retina)
+    monkeypatch.setattr(fused, "HAS_TRITON", False)
+    assert "Triton" in kernel.refusal(images, retina)
+
+
+@given(
+    size=st.integers(1, 80),
+    scales=st.integers(1, 6),
+    factor=st.integers(1, 5),
+    words=st.booleans(),
+)
+def test_a_plan_covers_every_pixel_once(size, scales, factor, words):
+    for scale, (cell, wide, lanes, tile, rows) in enumerate(
+        fused.plan(size, scales, factor, words)
+    ):
+        assert cell == factor**scale
+        assert lanes * wide >= cell  # lanes beyond the cell are dropped
+        assert wide == 1 or (words and lanes * wide == cell)  # no lane reaches into the next
+        assert cell % rows == 0
+        assert tile & (tile - 1) == lanes & (lanes - 1) == 0  # Triton wants powers of two
+        assert tile < 2 * size
+
+
+def test_the_operator_has_a_shape_without_running():
+    with FakeTensorMode():
+        images = torch.empty(5, 3, 20, 30, dtype=torch.uint8)
+        index = torch.empty(7, dtype=torch.int64)
+        seen = torch.ops.saccade.look(images, torch.empty(7, 2), index, 4, 2, 2, torch.bfloat16)
+        assert seen.shape == (7, 2, 3, 4, 4)
+        assert seen.dtype == torch.bfloat16
+
+
+def machine_code(kind: str, size: int, scales: int, words: bool, width: int) -> str:
+    """The kernel compiled for compute capability 9.0, as PTX; needs no GPU."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from saccade.kernels.triton_look import look_kernel
+
+    constants = {
+        "SIZE": size,
+        "COLUMNS": triton.next_power_of_2(size),
+        "SCALES": scales,
+        "WIDTH": width,
+        "PLAN": fused.plan(size, scales, 2, words),
+        "INDEXED": True,
+        "DOT": True,
+    }
+    types = ["*" + kind, "*fp32", "*i64", "*bf16", "i32", "i32"]
+    names = look_kernel.arg_names
+    source = ASTSource(
+        fn=look_kernel,
+        signature=dict(zip(names, types, strict=False)) | dict.fromkeys(constants, "constexpr"),
+        constexprs={(names.index(name),): value for name, value in constants.items()},
+    )
+    options = {"num_warps": fused._warps(size), "enable_fp_fusion": False}
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ptx"]
+
+
+@pytest.fixture
+def _no_kept_code(monkeypatch, tmp_path):
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("_no_kept_code")
+def test_bytes_are_read_and_added_four_at_a_time():
+    code = machine_code("u8", 32, 4, words=True, width=224)
+    words = bytes_ = 0  # reads of a thread in a step of each scale, with and without a mask
+    for cell, wide, lanes, tile, rows in fused.plan(32, 4, 2, True):
+        lanes_each = tile * 32 * lanes // 128
+        words += 2 * lanes_each * rows * {1: 0, 2: 2, 4: 2, 8: 3}[wide]
+        bytes_ += 2 * lanes_each * rows * (cell == 1)
+    assert code.count("dp4a.u32.u32") == words == 112
+    assert len(re.findall(r"ld\.global\S*\.b8", code)) == bytes_ == 16
+    # A step of all scales adds 120 pixels a thread (byte by byte it would be 56, of as much code):
+    # 1089 instructions with Triton 3.9, 1369 with 3.6, borders and preparation included.
+    instructions = len(re.findall(r"^\s+(?:@\S+ )?[a-z][a-z0-9.]+ .*;", code, re.MULTILINE))
+    assert instructions < 1700
+
+
+@pytest.mark.usefixtures("_no_kept_code")
+@pytest.mark.parametrize("kind", ["u8", "fp32", "bf16"])
+def test_starts_of_windows_are_rounded_as_on_a_cpu(kind):
+    code = machine_code(kind, 12, 3, words=False, width=61)
+    assert "dp4a" not in code
+    assert "mul.rn.f64" in code  # `mul.f64` and `add.f64` might be fused into one, rounded once
+    assert not re.search(r"(mul|add|sub)\.f64|fma", code)

@@ -1,0 +1,198 @@
+"""Every kernel against the slow reference and against each other."""
+
+import logging
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saccade.kernels import KERNELS, choose, compiled
+from saccade.retina import Retina
+from tests.reference import slow_glimpse
+
+CPU_KERNELS = [name for name in KERNELS if name != "fused"]
+
+
+def serving(images, retina):
+    """Scenes of all kernels that serve here; at least one does."""
+    names = [name for name in CPU_KERNELS if KERNELS[name].refusal(images, retina) is None]
+    assert "table" in names
+    return {name: retina.prepare(images, kernel=name) for name in names}
+
+
+@st.composite
+def looks(draw):
+    count, channels = draw(st.integers(1, 3)), draw(st.sampled_from([1, 3]))
+    shape = (count, channels, draw(st.integers(1, 40)), draw(st.integers(1, 40)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    coordinate = st.one_of(
+        st.floats(-1.5, 1.5, width=32),
+        st.sampled_from([-1.0, 1.0, 0.0, -3.0, 3.0, 1e30, -1e30]),
+        st.integers(-2, 40).map(lambda i: (2 * i + 1) / shape[3] - 1),
+    )
+    total = draw(st.integers(1, 4))
+    places = [(draw(coordinate), draw(coordinate)) for _ in range(total)]
+    index = [draw(st.integers(0, count - 1)) for _ in range(total)]
+    factor = draw(st.sampled_from([2, 2, 2, 3]))
+    retina = Retina(draw(st.integers(1, 6)), draw(st.integers(1, 5 if factor == 2 else 3)), factor)
+    return torch.from_numpy(images), torch.tensor(places), torch.tensor(index), retina
+
+
+def reference(images, places, index, retina):
+    exact = [tuple(float(v) for v in place) for place in places]
+    sizes = (retina.size, retina.scales, retina.factor)
+    pictures = images.numpy()
+    return np.stack(
+        [slow_glimpse(pictures[i], at, *sizes) for i, at in zip(index, exact, strict=True)]
+    )
+
+
+@given(looks())
+def test_bytes_are_the_reference_rounded_once(look):
+    images, places, index, retina = look
+    area = retina.factor ** (2 * np.arange(retina.scales))[:, None, None, None]
+    sums = np.rint(reference(*look) * area)
+    want = (sums / (area * 255)).astype(np.float32)
+    for name, scene in serving(images, retina).items():
+        got = retina.look(scene, places, index)
+        np.testing.assert_array_equal(got.numpy(), want, err_msg=name)
+
+
+@given(looks())
+def test_floats_are_the_reference_to_a_millionth(look):
+    images, places, index, retina = look
+    images = images.float() / 255
+    want = reference(images, places, index, retina)
+    for name, scene in serving(images, retina).items():
+        got = retina.look(scene, places, index)
+        np.testing.assert_allclose(got.numpy(), want, rtol=0, atol=1e-6, err_msg=name)
+
+
+SIZES = [  # channels, height, width, glimpse, scales, factor
+    (1, 28, 28, 8, 1, 2), (1, 28, 28, 5, 1, 2), (1, 60, 60, 12, 3, 2), (3, 100, 130, 12, 4, 2),
+    (3, 224, 224, 32, 4, 2), (1, 300, 41, 16, 5, 2), (3, 90, 90, 7, 4, 2), (1, 64, 64, 6, 3, 4),
+    (2, 50, 70, 10, 3, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_kernels_agree_bit_for_bit_on_bytes_and_closely_on_floats(sizes):
+    channels, height, width, size, scales, factor = sizes
+    generator = torch.Generator().manual_seed(sum(sizes))
+    images = torch.randint(0, 256, (4, channels, height, width), generator=generator).byte()
+    places = torch.rand(60, 2, generator=generator) * 2.6 - 1.3
+    places[:4] = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0], [5.0, 0.0]])
+    index = torch.randint(0, 4, (60,), generator=generator)
+    retina = Retina(size, scales, factor)
+    for pictures, far in ((images, 0.0), (images.float() / 255, 1e-6)):
+        seen = {n: retina.look(s, places, index) for n, s in serving(pictures, retina).items()}
+        for name, glimpses in seen.items():
+            assert float((glimpses - seen["table"]).abs().max()) <= far, name
+        exact = seen["table"].double()
+        assert float(exact.std()) > 0.01  # there is something to see
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32], ids=str)
+def test_a_large_image_stays_exact(kind):
+    side, retina = 4096, Retina(16, 4)
+    image = torch.full((1, 1, side, side), 255, dtype=torch.uint8)
+    image[0, 0, :, ::2] = 254  # cells of even width have a mean of 254.5
+    image = image if kind == torch.uint8 else image.float() / 255
+    places = torch.tensor([[0.0, 0.0], [0.9, 0.9], [-0.7, 0.3]])
+    index = torch.zeros(3, dtype=torch.int64)
+    for name, scene in serving(image, retina).items():
+        coarse = retina.look(scene, places, index)[:, 1:].double()
+        assert float((coarse - 254.5 / 255).abs().max()) < 1e-7, name
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32], ids=str)
+def test_other_images_take_the_place_of_some_or_all(name, kind):
+    retina = Retina(6, 1) if name == "crop" else Retina(6, 3)
+    generator = torch.Generator().manual_seed(0)
+    old, new = (torch.randint(0, 256, (5, 1, 21, 30), generator=generator).to(kind) for _ in "12")
+    if reason := KERNELS[name].refusal(old, retina):
+        pytest.skip(f"{name} {reason}")
+    places = torch.rand(5, 2, generator=generator) * 2 - 1
+    kept, which = (old.clone(), new.clone()), torch.tensor([3, 1])
+    scene = retina.prepare(old, kernel=name)
+    scene.replace(new[which], which)
+    mixed = old.clone()
+    mixed[which] = new[which]
+    assert torch.equal(retina.look(scene, places), retina.look(mixed, places))
+    assert torch.equal(scene.images, mixed)
+    scene.replace(new)
+    assert torch.equal(retina.look(scene, places), retina.look(new, places))
+    scene.replace(old[:1], torch.tensor([4]))
+    assert torch.equal(old, kept[0])
+    assert torch.equal(new, kept[1]), "what was given is never written into"
+    with pytest.raises(ValueError, match="to replace 5 of the images"):
+        scene.replace(new[:, :, 1:])
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+def test_nowhere_is_black_and_a_strange_number_is_refused(name):
+    retina = Retina(4, 1) if name == "crop" else Retina(4, 2)
+    images = torch.full((2, 1, 9, 9), 200, dtype=torch.uint8)
+    if reason := KERNELS[name].refusal(images, retina):
+        pytest.skip(f"{name} {reason}")
+    scene = retina.prepare(images, kernel=name)
+    nan = float("nan")
+    places = torch.tensor([[nan, 0.0], [0.0, nan], [0.0, 0.0]])
+    seen = retina.look(scene, places, torch.tensor([0, 1, 1]))
+    assert not seen[:2].any()
+    assert seen[2].any()
+    for wrong in (2, -1):
+        with pytest.raises(IndexError):
+            retina.look(scene, places, torch.tensor([0, 1, wrong]))
+    none = retina.look(scene, torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
+    assert none.shape == (0, retina.scales, 1, 4, 4)
+
+
+def test_a_scene_can_be_pickled():
+    retina, images = Retina(6, 3), torch.randint(0, 256, (2, 1, 30, 30)).byte()
+    scene = retina.prepare(images)
+    again = pickle.loads(pickle.dumps(scene))
+    assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
+
+
+def test_kernels_are_named_and_refuse_with_a_reason():
+    images = torch.zeros(1, 1, 30, 30, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="no kernel 'fast'"):
+        choose(images, Retina(), 8, "fast")
+    with pytest.raises(ValueError, match="'crop'"):
+        Retina(6, 2).prepare(images, kernel="crop")
+    assert choose(images, Retina(6, 1), 8, "torch") not in ("compiled", "fused")
+    assert choose(images.double(), Retina(6, 3), 8, "auto") != "compiled"
+
+
+def test_without_a_compiler_another_kernel_serves_and_it_is_said_once(
+    tmp_path, monkeypatch, caplog
+):
+    images, retina = torch.randint(0, 256, (2, 1, 30, 30)).byte(), Retina(6, 3)
+    wanted = retina.look(images, torch.zeros(2, 2))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "/no/such/compiler")
+    compiled._library.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING, logger="saccade"):
+            seen = [retina.look(images, torch.zeros(2, 2)) for _ in range(3)]
+            assert choose(images, retina, 8, "auto") != "compiled"
+        assert len(caplog.records) == 1
+        assert all(torch.equal(each, wanted) for each in seen)
+        with pytest.raises(ValueError, match="'compiled'"):
+            retina.prepare(images, kernel="compiled")
+        assert not list(tmp_path.rglob("*.so"))
+    finally:
+        compiled._library.cache_clear()
+
+
+def test_it_can_be_turned_off(monkeypatch):
+    images = torch.zeros(1, 1, 30, 30, dtype=torch.uint8)
+    monkeypatch.setenv("SACCADE_COMPILED", "0")
+    with pytest.raises(ValueError, match="SACCADE_COMPILED=0"):
+        Retina(6, 3).prepare(images, kernel="compiled")
