@@ -175,7 +175,7 @@ def main() -> None:
         console.print(lack)
     rows = bench(args.seconds, args.repeats, lack is None)
     table = Table(title=f"{ID}, 28x28, glimpses of 5x5, 16 of them, one thread")
-    for name in ("case", "method", "steps/s", "lowest to highest", "times ap-gym"):
+    for name in ("case", "method", "steps/s", "range", "times ap-gym"):
         table.add_column(name, justify="left" if name in ("case", "method") else "right")
     for row in rows:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from saccade.counter import make_key, row_keys
-from saccade.envs import Catch, Classify, GazeCore, Search
+from saccade.envs import Catch, Classify, GazeCore, Outcome, Search
 from saccade.imageset import ImageSet
 from saccade.retina import Retina
 from saccade.scenes import SceneMaker
@@ -130,6 +130,19 @@ def test_a_row_that_has_ended_stays_as_it_is():
     assert not result.clipped.any()
     for one, other in zip(last, again, strict=True):
         assert torch.equal(one, other)
+
+
+class Generous(Classify):
+    def step(self, state, deed):
+        return Outcome(state, {"gift": torch.ones_like(deed.location[:, 0])}, deed.counts)
+
+
+def test_who_has_ended_earns_nothing_whatever_the_task_pays():
+    core = GazeCore(Generous(SceneMaker(noise(), "centered")), RETINA, 1, 2)
+    core.reset()
+    paid = [core.step(torch.zeros(2, 2), decisions(0, 0))[1] for _ in range(2)]
+    assert [each.reward.tolist() for each in paid] == [[1, 1], [0, 0]]
+    assert not paid[1].terms["gift"].any()
 
 
 def test_a_partial_reset_does_not_write_into_the_data():

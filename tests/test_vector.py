@@ -8,6 +8,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from saccade.testing import check_vector_env
 from tests.rows import MODES, assert_as_singles, live, singles, vector
 from tests.test_single import IDS, OPTIONS
 
@@ -256,3 +257,9 @@ def test_rollouts_begin_at_places_of_their_own():
     env = vector("saccade/ClutteredDigits-v0", 6, rollouts=3, first="random")
     gaze = env.reset(seed=0)[0]["gaze"]
     assert len({tuple(each) for each in gaze.tolist()}) == 6
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", IDS)
+def test_passes_the_judge_that_strangers_are_given(name, mode):
+    check_vector_env(vector(name, autoreset_mode=mode, first="random"), steps=20)
