@@ -24,7 +24,17 @@ def bench():
 def test_rows_say_what_was_measured(bench):
     rows = bench.measure(bench.Case(20, 3, 4, 2, 5), 3, 0.0, quick=False)
     assert json.loads(json.dumps(rows)) == rows
-    wanted = {"case", "method", "value", "ratio", "backend", "compiled", "looks", "dtype", "threads"}
+    wanted = {
+        "case",
+        "method",
+        "value",
+        "ratio",
+        "backend",
+        "compiled",
+        "looks",
+        "dtype",
+        "threads",
+    }
     assert all(wanted <= set(row) for row in rows)
     assert {row["case"] for row in rows} == {"20x3-g4-s2-b5"}
     assert rows[0]["method"] == "common"

@@ -112,7 +112,7 @@ WAYS = [
 
 
 def make(**options):
-    return gymnasium.make("saccade/Foveate-v0", env_id="tests/Pixels-v0", **options)
+    return gymnasium.make("saccade/Foveate-v0", env_id="tests.pixels:tests/Pixels-v0", **options)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,7 +124,7 @@ def test_passes_gymnasiums_checker(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_keeps_the_contract(way, layout):
     foveation = {name: each for name, each in way.items() if name != "env_kwargs"}
-    inner = gymnasium.make("tests/Pixels-v0", **way.get("env_kwargs", {}))
+    inner = gymnasium.make("tests.pixels:tests/Pixels-v0", **way.get("env_kwargs", {}))
     env = FoveatedObservation(inner, action_layout=layout, first=[0.5, -1], **foveation)
     check_foveation(env, steps=20)
 
@@ -158,7 +158,7 @@ def same(one, other):
 
 def test_spec_json_and_pickles_make_the_same_eyes_again():
     wrapped = FoveatedObservation(
-        gymnasium.make("tests/Pixels-v0", motor="unit"), size=9, first=[1, 0]
+        gymnasium.make("tests.pixels:tests/Pixels-v0", motor="unit"), size=9, first=[1, 0]
     )
     for env in (wrapped, make(size=9, first=(1, 0), grid=3)):
         reset = env.reset(seed=5)[0]
@@ -202,4 +202,4 @@ def test_it_looks_at_what_an_environment_renders():
     assert env.unwrapped.image.shape == (8, 8, 3)
     assert env.unwrapped.gaze.tolist() == [0, 0]
     with pytest.raises(ValueError, match="render_mode"):
-        FoveateEnv(env_id="tests/Pixels-v0", render_mode="ansi")
+        FoveateEnv(env_id="tests.pixels:tests/Pixels-v0", render_mode="ansi")

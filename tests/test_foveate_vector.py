@@ -260,7 +260,7 @@ def test_bad_batches_and_environments_are_named():
 
 def make(count=3, **options):
     return gymnasium.make_vec(
-        "saccade/Foveate-v0", num_envs=count, env_id="tests/Pixels-v0", **options
+        "saccade/Foveate-v0", num_envs=count, env_id="tests.pixels:tests/Pixels-v0", **options
     )
 
 
@@ -273,7 +273,11 @@ def test_the_id_makes_vectors():
     check_same(first, again.reset(seed=2)[0])
     for row in range(3):
         single = gymnasium.make(
-            "saccade/Foveate-v0", env_id="tests/Pixels-v0", view="retina", size=4, env_kwargs=SHORT
+            "saccade/Foveate-v0",
+            env_id="tests.pixels:tests/Pixels-v0",
+            view="retina",
+            size=4,
+            env_kwargs=SHORT,
         )
         observation = single.reset(seed=2 + row)[0]
         for name, each in observation.items():

@@ -26,7 +26,7 @@ def test_encoder_by_hand(join):
     with torch.no_grad():
         for each in encoder.parameters():
             each.zero_()
-        encoder.what[1].weight.fill_(1.0)
+        encoder.what[0].weight.fill_(1.0)
         encoder.where[0].weight.copy_(torch.tensor([[1.0, 2.0]]))
         encoder.what_out.weight.fill_(3.0)
         encoder.where_out.weight.fill_(5.0)

@@ -153,7 +153,7 @@ def test_remembers_what_it_saw_steps_ago(core):
 
 
 def test_balances_the_pole():
-    config = PPOConfig("CartPole-v1", total_steps=80_000)
+    config = PPOConfig("CartPole-v1", total_steps=60_000)
     _, curve = train(config, lambda line: None)
     assert max(line["return"] for line in curve) > 150
 
@@ -178,11 +178,16 @@ def test_one_seed_gives_one_run_on_our_worlds(action_mode, output):
 
 
 def test_command_line(tmp_path, capsys):
+    path = tmp_path / "curve.jsonl"
     options = ["--env-id", "CartPole-v1", "--total-steps", "512", "--num-envs", "8"]
-    main([*options, "--num-steps", "16", "--options", "{}", "--json", str(tmp_path / "curve.jsonl")])
-    lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    options += ["--num-steps", "16", "--options", '{"sutton_barto_reward": true}']
+    main([*options, "--json", str(path)])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[-1]["step"] == 512
+    assert -1 <= lines[-1]["return"] <= 0  # so the option has arrived
     assert "'step': 512" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        main([*options, "--json", str(tmp_path / "nowhere" / "curve.jsonl")])
 
 
 def test_what_it_cannot_do_is_named():
