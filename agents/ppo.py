@@ -86,6 +86,8 @@ class PPOConfig:
     """Longest gradient."""
     device: str = "cpu"
     """Where the network computes."""
+    threads: int = 1
+    """CPU threads of the command; in such small steps more of them mostly wait for each other."""
     json: Path | None = None
     """File to write the learning curve to, one line of JSON a report."""
 
@@ -424,6 +426,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = tyro.cli(PPOConfig, args=arguments, description=__doc__.splitlines()[0])
     if config.json is not None and not config.json.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {config.json.parent} to write to")
+    torch.set_num_threads(config.threads)
     _, curve = train(config)
     if config.json is not None:
         config.json.write_text("".join(json.dumps(line) + "\n" for line in curve))
