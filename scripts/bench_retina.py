@@ -358,7 +358,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for case in FIGURES if args.quick else ALL:
         for looks in (8,) if args.quick else (1, 8):
-            rows += measure(case, looks, 5.0 if args.quick else 15.0, args.quick)
+            rows += measure(case, looks, 2.5 if args.quick else 15.0, args.quick)
     if torch.cuda.is_available():
         rows += measure_gpu()
     else:
