@@ -4,8 +4,8 @@ They hold where each row looks and what of earlier looks is still on its canvas,
 into motor and gaze, and see images from there.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, TypedDict
 
 import torch
@@ -13,6 +13,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from saccade.envs.actions import GazeMode
+from saccade.envs.forked import one_thread
 from saccade.envs.gaze_action import ActionLayout, GazeAction
 from saccade.envs.sight import Canvas, Layout, Sight, View, image_key, like, to_tensor
 
@@ -33,21 +34,6 @@ class Foveation(TypedDict, total=False):
     reach: float
     action_layout: ActionLayout
     first: Sequence[float]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keeps torch to one thread: enough for one image, and more would hang in a forked process.
-
-    GNU's OpenMP cannot start threads in a child of a process that has used them, which is what
-    Gymnasium's AsyncVectorEnv makes on Linux by default.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Eyes:

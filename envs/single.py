@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.envs.core import GazeCore, Observation, Result
+from saccade.envs.forked import one_thread
 from saccade.envs.options import GazeOptions, MakeTask, make
 from saccade.envs.record import Recorder
 from saccade.scanpath import Scanpath
@@ -72,7 +73,8 @@ class GazeEnv(gymnasium.Env[Arrays, Any]):
             start = int(self.np_random.integers(2**31)) if seed is None else seed
             self._core.seed(torch.tensor([start]))
             self._seeded = True
-        observation = self._core.reset()
+        with one_thread():
+            observation = self._core.reset()
         self._seen.note(observation, stepped=False)
         return self._arrays(observation), self._info(None)
 
@@ -90,7 +92,8 @@ class GazeEnv(gymnasium.Env[Arrays, Any]):
         if bool(core.over):
             raise RuntimeError("the episode has ended or not begun; call reset")
         read = self._face.read(_batched(action), 1, CPU)
-        observation, result = core.step(*self._face.decode(read, core.location))
+        with one_thread():
+            observation, result = core.step(*self._face.decode(read, core.location))
         self._seen.note(observation, stepped=True)
         arrays, info = self._arrays(observation), self._info(result)
         return arrays, float(result.reward), bool(result.terminated), False, info

@@ -277,6 +277,27 @@ def test_singles_live_in_processes_of_their_own():
         env.close()
 
 
+def test_singles_do_not_hang_in_a_fork_of_a_process_that_has_used_threads():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.ones(1_000_000).exp().sum()  # starts the threads that a fork loses
+    images = np.random.default_rng(0).integers(0, 256, (4, 1200, 1200), np.uint8)
+
+    def one():
+        options = {"images": images, "labels": np.arange(4), "size": 64, "scales": 4}
+        return gymnasium.make("saccade/ImageClassify-v0", **options)
+
+    env = AsyncVectorEnv([one], context="fork")
+    try:
+        env.reset_async(seed=0)
+        env.reset_wait(timeout=20)
+        env.step_async(env.action_space.sample())
+        env.step_wait(timeout=20)
+    finally:
+        env.close(terminate=True)
+        torch.set_num_threads(threads)
+
+
 def test_making_one_by_one_is_left_to_gymnasium():
     env = gymnasium.make_vec("saccade/Digits-v0", num_envs=2, vectorization_mode="sync")
     assert isinstance(env, SyncVectorEnv)
