@@ -68,6 +68,8 @@ class TrainConfig:
     """Units of the layer that reads a glimpse (128 in the paper)."""
     where: int = 128
     """Units of the layer that reads a location (128 in the paper)."""
+    waves: int = 0
+    """Sines and cosines that a location also comes as; they tell close places apart."""
     hidden: int = 256
     """Units of the core, and of the encoder's result (256 in the paper)."""
     policy_hidden: int = 128
@@ -89,6 +91,10 @@ class TrainConfig:
     """What its returns are compared with: a learned guess, or the other rollouts on the scene."""
     sigma: float = 0.1
     """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
+    sigma_end: float = 0.0
+    """Spread at the end of training, reached by a cosine; 0 keeps it as it is."""
+    warm: float = 0.0
+    """Share of the updates, at the beginning, in which gaze is random and only reading learns."""
     policy_weight: float = 0.01
     """Weight of the REINFORCE loss beside the others; its advantages are normalized."""
     discount: float = 1.0
@@ -109,6 +115,11 @@ class TrainConfig:
     readers: bool = False
     """Train, after the agent, a reader for random, center and raster gaze each, with the same
     number of updates, to compare it with (takes up to three times as long again)."""
+    ema: float = 0.0
+    """Decay of a running mean of the weights, which is then what is judged and kept; 0 is none."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What matrix products are computed in while training: bfloat16 is faster on processors that
+    have it (TF32 on GPUs); judging is always in float32."""
     out: Path = Path("runs/train")
     """Run folder for checkpoint, metrics and summary; must not hold a run yet."""
     seed: int = 0
@@ -137,13 +148,14 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
         for name in ("side", "clutter", "minutes", "policy_weight", "early", "weight_decay",
-                     "warmup", "threads", "save_seconds", "seed", "entropy"):  # fmt: skip
+                     "warmup", "threads", "save_seconds", "seed", "entropy", "waves",
+                     "sigma_end"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
         for name in ("sigma", "lr", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
-        for name in ("discount", "trace"):
+        for name in ("discount", "trace", "warm", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.env_options and not self.env:
@@ -155,7 +167,7 @@ class TrainConfig:
             ("first", ("center", "random", "learned")), ("join", ("add", "multiply")),
             ("scene", ("centered", "translated", "cluttered")),
             ("reward", ("terminal", "dense")), ("optimizer", ("adamw", "adam")),
-            ("baseline", ("learned", "leave-one-out")),
+            ("baseline", ("learned", "leave-one-out")), ("precision", ("float32", "bfloat16")),
         ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -167,7 +179,7 @@ class TrainConfig:
     def agent_spec(self, shape: tuple[int, int, int], classes: tuple[str, ...]) -> AgentSpec:
         """The agent to train, for scenes of `shape` (channels, height, width)."""
         channels, height, width = shape
-        names = ("what", "where", "hidden", "policy_hidden", "join", "core")
+        names = ("what", "where", "hidden", "policy_hidden", "join", "core", "waves")
         return AgentSpec(
             retina=Retina(self.size, self.scales, self.factor),
             glimpses=self.glimpses,
@@ -262,7 +274,12 @@ PRESETS: dict[str, TrainConfig] = {
 
 
 def thread_count(config: TrainConfig) -> int:
-    """CPU threads to use: as configured, or one for each core there is, at most 4."""
-    if hasattr(os, "sched_getaffinity"):
-        return config.threads or min(4, len(os.sched_getaffinity(0)))
-    return config.threads or min(4, os.cpu_count() or 1)
+    """CPU threads to use: as configured, or one for each core there is, at most 4.
+
+    Processes that `torchrun` has started on this machine share the cores.
+    """
+    if config.threads:
+        return config.threads
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(4, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

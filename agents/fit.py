@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from saccade.agent import AgentSpec
+from saccade.agents import ranks
 from saccade.agents.checkpoint import read_checkpoint, save_checkpoint, save_config
 from saccade.agents.config import TrainConfig, thread_count
-from saccade.agents.log import Metrics, check_finite
-from saccade.agents.optimize import Optimizer
+from saccade.agents.log import Means, MetricsFile
+from saccade.agents.optimize import BrokenGradientError, Optimizer
 from saccade.network import GazeNetwork
 
 
@@ -78,11 +80,10 @@ def fit(learner: Learner, console: Console) -> float:
 
     Raises:
         Interrupted: If it was stopped, after saving.
-        FloatingPointError: If losses are no longer numbers; the last checkpoint is kept.
+        FloatingPointError: If a gradient is not a number; the state before it is saved.
     """
     config = learner.config
     folder = Path(config.out)
-    folder.mkdir(parents=True, exist_ok=True)
     before, pending = 0.0, None
     saved_state = read_checkpoint(folder, learner.device)
     if saved_state is not None:
@@ -91,29 +92,82 @@ def fit(learner: Learner, console: Console) -> float:
         before, pending = saved_state["seconds"], saved_state["metrics"]
     if learner.updates >= config.updates:
         return before
-    save_config(folder, config, learner.spec, learner.device)
-    metrics = Metrics(folder, learner.updates, pending)
+    file = None
+    if ranks.leads():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_config(folder, config, learner.spec, learner.device)
+        file = MetricsFile(folder, learner.updates)
+    means = Means(pending)
     begun = saved = time.monotonic()
-    with _stop_signals() as stopped, _bar(learner, console) as advance:
+
+    def save(place: Path) -> None:
+        waiting = means.pending()  # of all processes
+        if ranks.leads():
+            save_checkpoint(place, learner, waiting, before + time.monotonic() - begun)
+
+    with _stop_signals() as asked, _bar(learner, console) as advance:
         while learner.updates < config.updates:
-            metrics.add(learner.update())
+            means.add(_learn(learner))
             done = learner.updates
             last = done == config.updates
-            if done % config.log_every == 0 or last:
-                line = metrics.mean()
-                check_finite(line, done)
-                metrics.write(done, line | {"lr": learner.optimizer.learning_rate(done - 1)})
+            logs = done % config.log_every == 0 or last
+            stop, due = asked(), time.monotonic() - saved > config.save_seconds
+            if ranks.count() > 1:  # the leader decides for all, where they meet anyway
+                stop, due = (logs and bool(ranks.from_leader(each)) for each in (stop, due))
+            if logs or stop or due:
+                _check(learner, folder)
+            if logs:
+                line = means.take()
+                if file is not None:
+                    file.write(done, line | {"lr": learner.optimizer.learning_rate(done - 1)})
                 advance(done, learner.headline(line))
-            if done % config.eval_every == 0 or last:
-                metrics.write(done, {"validation": learner.validate()})
-            if stopped() or last or time.monotonic() - saved > config.save_seconds:
+            if (done % config.eval_every == 0 or last) and file is not None:
+                file.write(done, {"validation": learner.validate()})
+            if stop or last or due:
                 saved = time.monotonic()
-                save_checkpoint(folder, learner, metrics.pending(), before + saved - begun)
-            if stopped():
-                metrics.close()
+                save(folder)
+            if stop:
+                if file is not None:
+                    file.close()
                 raise Interrupted(f"stopped after {done} of {config.updates} updates; saved")
-    metrics.close()
+    if file is not None:
+        file.close()
     return before + time.monotonic() - begun
+
+
+def _check(learner: Learner, folder: Path) -> None:
+    """Stops where gradients are no longer numbers, with the state just before it saved.
+
+    Raises:
+        FloatingPointError: Naming the update, the modules and the folder.
+    """
+    try:
+        learner.optimizer.check()
+    except BrokenGradientError as error:
+        place = folder / "broken"
+        learner.updates = error.update
+        if ranks.leads():
+            place.mkdir(exist_ok=True)
+            config = replace(learner.config, out=place)
+            save_config(place, config, learner.spec, learner.device)
+            save_checkpoint(place, learner, Means().pending(), 0.0)
+        raise FloatingPointError(
+            f"{error}; the state before it is in {place}: look there, or train again with a lower "
+            "--lr or --clip-norm"
+        ) from error
+
+
+def _learn(learner: Learner) -> dict[str, Tensor]:
+    """One update, its matrix products as configured; everything else stays in float32."""
+    backends: Any = torch.backends
+    cpu, gpu = backends.mkldnn.matmul, backends.cuda.matmul
+    before = cpu.fp32_precision, gpu.fp32_precision
+    if learner.config.precision == "bfloat16":
+        cpu.fp32_precision, gpu.fp32_precision = "bf16", "tf32"
+    try:
+        return learner.update()
+    finally:
+        cpu.fp32_precision, gpu.fp32_precision = before
 
 
 def fastest_threads(learner: Learner) -> int:
@@ -131,7 +185,7 @@ def fastest_threads(learner: Learner) -> int:
         torch.set_num_threads(threads)
         _time_updates(learner, 0.5)
         seconds[threads] = _time_updates(learner, 1.5)
-    return min(seconds, key=lambda threads: seconds[threads])
+    return int(ranks.from_leader(min(seconds, key=lambda threads: seconds[threads])))
 
 
 def updates_for(seconds: float, learner: Learner) -> int:
@@ -151,14 +205,14 @@ def updates_for(seconds: float, learner: Learner) -> int:
     learner.validate()
     each += (time.monotonic() - begun) / learner.config.eval_every
     left = seconds - (time.monotonic() - start)
-    return max(1, int(0.93 * left / each))
+    return int(ranks.from_leader(max(1, int(0.93 * left / each))))
 
 
 def _time_updates(learner: Learner, seconds: float) -> float:
     """Seconds an update takes, measured for at least so long."""
     begun, count = time.monotonic(), 0
-    while time.monotonic() - begun < seconds:
-        learner.update()["loss_baseline"].item()  # waits for the device
+    while ranks.from_leader(time.monotonic() - begun < seconds):
+        _learn(learner)["loss_baseline"].item()  # waits for the device
         count += 1
     return (time.monotonic() - begun) / count
 

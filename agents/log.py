@@ -1,30 +1,22 @@
 """Metrics of a run: a JSONL file always, TensorBoard where it is installed."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from saccade.agents.ranks import mean_over_ranks
 
-class Metrics:
-    """Writes `metrics.jsonl`, one JSON object a line, and TensorBoard events beside it.
+
+class Means:
+    """Means of metrics over updates, and over processes where there are several.
 
     Args:
-        folder: The run folder.
-        updates: Updates done so far: lines of later ones, left by a run that was killed after
-            its last checkpoint, are dropped.
-        pending: What `pending` was at that checkpoint.
+        pending: What `pending` was at the checkpoint that is taken up.
     """
 
-    def __init__(self, folder: Path, updates: int, pending: dict[str, Any] | None = None) -> None:
-        self.path = folder / "metrics.jsonl"
-        kept = [line for line in read_metrics(folder) if line["update"] <= updates]
-        beside = folder / "metrics.jsonl.part"
-        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        beside.replace(self.path)
-        self.events = _tensorboard(folder, updates)
+    def __init__(self, pending: dict[str, Any] | None = None) -> None:
         self._sums: dict[str, Tensor] = dict(pending["sums"]) if pending else {}
         self._count: int = pending["count"] if pending else 0
 
@@ -34,15 +26,35 @@ class Metrics:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         self._count += 1
 
-    def mean(self) -> dict[str, Any]:
+    def take(self) -> dict[str, Any]:
         """Means over the updates since the last call, as plain numbers and lists of them."""
-        means = {name: (total / self._count).tolist() for name, total in self._sums.items()}
+        sums = self.pending()["sums"]
+        means = {name: (total / self._count).tolist() for name, total in sums.items()}
         self._sums, self._count = {}, 0
         return means
 
     def pending(self) -> dict[str, Any]:
-        """What was added since the last `mean`, for a checkpoint."""
-        return {"sums": self._sums, "count": self._count}
+        """What was added since the last `take`, for a checkpoint."""
+        sums = {name: mean_over_ranks(total) for name, total in self._sums.items()}
+        return {"sums": sums, "count": self._count}
+
+
+class MetricsFile:
+    """Writes `metrics.jsonl`, one JSON object a line, and TensorBoard events beside it.
+
+    Args:
+        folder: The run folder.
+        updates: Updates done so far: lines of later ones, left by a run that was killed after
+            its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: Path, updates: int) -> None:
+        self.path = folder / "metrics.jsonl"
+        kept = [line for line in read_metrics(folder) if line["update"] <= updates]
+        beside = folder / "metrics.jsonl.part"
+        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        beside.replace(self.path)
+        self.events = _tensorboard(folder, updates)
 
     def write(self, update: int, values: dict[str, Any]) -> None:
         """Writes one line, `{"update": ..., **values}`; lists are by glimpse."""
@@ -68,20 +80,6 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
-
-
-def check_finite(values: dict[str, Any], update: int) -> None:
-    """Stops a run whose losses or gradients are no longer numbers.
-
-    Raises:
-        FloatingPointError: Naming the update and the metrics.
-    """
-    broken = sorted({name for name, value in _flatten("", values) if not math.isfinite(value)})
-    if broken:
-        raise FloatingPointError(
-            f"not a number by update {update}: {', '.join(broken)}; the last checkpoint is kept, "
-            "try a lower --lr or --clip-norm"
-        )
 
 
 def _flatten(prefix: str, values: Any) -> list[tuple[str, float]]:

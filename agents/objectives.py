@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saccade.agents.ranks import mean_over_ranks
 from saccade.agents.rollout import Rollout
 from saccade.network import GaussianPolicy
 
@@ -79,9 +80,10 @@ def leave_one_out(returns: Tensor, rollouts: int) -> Tensor:
 
 
 def normalize(advantages: Tensor) -> Tensor:
-    """Zero mean and unit standard deviation over all entries; spreads below 1e-4 stay small."""
-    spread = advantages.std(correction=0)
-    return (advantages - advantages.mean()) / (spread + 1e-4)
+    """Zero mean and unit deviation over the whole batch; spreads below 1e-4 stay small."""
+    centered = advantages - mean_over_ranks(advantages.mean())
+    spread = mean_over_ranks(centered.square().mean()).sqrt()
+    return centered / (spread + 1e-4)
 
 
 def hybrid_losses(

@@ -1,6 +1,8 @@
 """One step of learning from a loss: gradients, their norms, clipping, and the learning rate."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,6 +12,21 @@ from saccade.agents.config import TrainConfig
 from saccade.network import GazeNetwork
 
 MODULES = ("encoder", "core", "policy", "classifier", "baseline")
+
+
+class BrokenGradientError(FloatingPointError):
+    """A gradient was not a number.
+
+    Attributes:
+        update: Updates done before it.
+        modules: Whose gradient it was.
+    """
+
+    def __init__(self, update: int, modules: list[str]) -> None:
+        super().__init__(
+            f"update {update} gave a gradient that is not a number, in {', '.join(modules)}"
+        )
+        self.update, self.modules = update, modules
 
 
 class Optimizer:
@@ -26,9 +43,17 @@ class Optimizer:
         self.adam = kind(
             network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
+        self._mean = [each.detach().clone() for each in network.parameters()] if config.ema else []
+        device = network.classifier.weight.device
+        # Where a gradient first was no number: the update, -1 before, and which modules' it was.
+        self._broken = torch.tensor(-1, device=device)
+        self._broken_modules = torch.zeros(len(MODULES), dtype=torch.bool, device=device)
 
     def step(self, loss: Tensor, update: int) -> dict[str, Tensor]:
         """Learns from a loss; nothing here waits for the device.
+
+        A gradient that is not a number is not learned from, nor is any after it: the weights stay
+        as they were, until `check` finds out.
 
         Args:
             loss: A scalar.
@@ -40,13 +65,49 @@ class Optimizer:
         self.adam.zero_grad()
         loss.backward()
         norms = {name: self._norm(getattr(self.network, name)) for name in MODULES}
-        whole = torch.stack(list(norms.values())).norm()
+        stacked = torch.stack(list(norms.values()))
+        whole = stacked.norm()
+        self._watch(stacked, update)
         shrink = (self.config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(_gradients(self.network), shrink)
         for group in self.adam.param_groups:
             group["lr"] = self.learning_rate(update)
         self.adam.step()
+        if self._mean:
+            weights = [each.detach() for each in self.network.parameters()]
+            torch._foreach_lerp_(self._mean, weights, 1 - self.config.ema)
         return {f"grad_norm_{name}": norm for name, norm in norms.items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the network has the running mean of its weights, where there is one."""
+        weights = list(self.network.parameters())
+        kept = [each.detach().clone() for each in weights] if self._mean else []
+        with torch.no_grad():
+            if self._mean:
+                torch._foreach_copy_(weights, self._mean)
+            yield
+            if self._mean:
+                torch._foreach_copy_(weights, kept)
+
+    def check(self) -> None:
+        """Waits for the device to know that all gradients so far were numbers.
+
+        Raises:
+            BrokenGradientError: If one was not.
+        """
+        update = int(self._broken)
+        if update >= 0:
+            flags = zip(MODULES, self._broken_modules.tolist(), strict=True)
+            raise BrokenGradientError(update, [name for name, broken in flags if broken])
+
+    def _watch(self, norms: Tensor, update: int) -> None:
+        broken = ~norms.isfinite()
+        first = broken.any() & (self._broken < 0)
+        self._broken_modules |= broken & first
+        self._broken = torch.where(first, update, self._broken)
+        # Where this is 1 the fused kernels do nothing, as after a mixed-precision overflow.
+        setattr(self.adam, "found_inf", (self._broken >= 0).float())  # noqa: B010
 
     def learning_rate(self, update: int) -> float:
         """Rises linearly over `warmup` updates, then falls to 0 by a cosine."""
@@ -57,12 +118,13 @@ class Optimizer:
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Adam's state."""
-        return self.adam.state_dict()
+        """Adam's state, and the mean of the weights."""
+        return {"adam": self.adam.state_dict(), "mean": self._mean}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
-        self.adam.load_state_dict(state)
+        self.adam.load_state_dict(state["adam"])
+        self._mean = state["mean"]
 
     def _norm(self, module: nn.Module) -> Tensor:
         gradients = _gradients(module)

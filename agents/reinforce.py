@@ -14,16 +14,20 @@ All randomness is by counter (`saccade.counter`): update u of seed s is the same
 whenever it is run, so there is no random state to store, and resuming is exact.
 """
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.gaze import Gaze
 from saccade.agents.objectives import Losses, hybrid_losses
 from saccade.agents.optimize import Optimizer
+from saccade.agents.ranks import count, share
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.data import ImageSet, Splits
@@ -37,6 +41,18 @@ def make_scenes(config: TrainConfig, pool: ImageSet, augment: bool = False) -> S
     """The scenes that a configuration asks for, made from the images of one split."""
     side = config.side or default_side(config.scene, *pool.images.shape[-2:])
     return SceneMaker(pool, config.scene, side, config.clutter, config.clutter_size, augment)
+
+
+class _Trip(nn.Module):
+    """A function as the forward pass of a network's owner, which is what DDP averages around."""
+
+    def __init__(self, network: GazeNetwork, trip: Callable[..., Any]) -> None:
+        super().__init__()
+        self.network, self.trip = network, trip
+
+    def forward(self, key: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What `Reinforce.update` plays and judges."""
+        return self.trip(key, index)
 
 
 class Reinforce:
@@ -57,15 +73,22 @@ class Reinforce:
             torch.manual_seed(config.seed)
             self.network: GazeNetwork = self.spec.build().to(device)
         self.optimizer = Optimizer(config, self.network)
+        self.share = share(config.batch)  # this process's scenes of each batch
         self.core = GazeCore(
             Classify(self.scenes),
             self.spec.retina,
             config.glimpses,
-            config.batch,
+            self.share.stop - self.share.start,
             rollouts=config.rollouts,
             first="random" if config.first == "random" else "center",
             device=device,
         )
+        self.trip: nn.Module = _Trip(self.network, self._trip)
+        if count() > 1:
+            unused = (
+                config.gaze != "learned" or config.warm > 0 or config.glimpses == 1
+            )  # policy and baseline
+            self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
         self.key = make_key(config.seed, device)
         self.updates = 0
         self._epoch, self._order = -1, torch.empty(0)
@@ -76,21 +99,30 @@ class Reinforce:
         Returns:
             Metrics of this update, tensors on the device: nothing here waits for it.
         """
+        key = row_keys(fold(fold(self.key, "update"), self.updates), self.config.batch)
+        loss, metrics = self.trip(key[self.share], self._next_images()[self.share])
+        # 3. Learn.
+        norms = self.optimizer.step(loss, self.updates)
+        self.updates += 1
+        return metrics | norms
+
+    def _trip(self, key: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Episodes on images `(B,)` with keys `(B,)`: what is to be lowered, and metrics."""
         config = self.config
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         played = rollout(
             self.network,
             self.core,
-            key=row_keys(fold(fold(self.key, "update"), self.updates), config.batch),
-            index=self._next_images(),
-            gaze=config.gaze,
+            key=key,
+            index=index,
+            gaze="random" if self.warming else config.gaze,
             learned_first=config.first == "learned",
-            sigma=config.sigma,
+            sigma=self.sigma,
         )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(
             played,
-            sigma=config.sigma,
+            sigma=self.sigma,
             reward=config.reward,
             baseline=config.baseline,
             rollouts=config.rollouts,
@@ -98,22 +130,32 @@ class Reinforce:
             early=config.early,
         )
         loss = losses.classify + config.policy_weight * losses.policy + losses.baseline
-        # 3. Learn.
-        norms = self.optimizer.step(loss, self.updates)
-        self.updates += 1
-        return self._metrics(played, losses, norms)
+        return loss, self._metrics(played, losses)
+
+    @property
+    def warming(self) -> bool:
+        """Whether gaze is still random, to teach reading first."""
+        return self.updates < self.config.warm * self.config.updates
+
+    @property
+    def sigma(self) -> float:
+        """Spread of the policy in the next update, falling by a cosine where it falls."""
+        start, done = self.config.sigma, min(1.0, self.updates / self.config.updates)
+        end = self.config.sigma_end or start
+        return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
 
     def look(self, gaze: Gaze) -> Evaluation:
         """Looks at the validation set, with this network's own reader behind any gaze."""
         config = self.config
-        return evaluate(
-            self.network,
-            self.validation,
-            "validation",
-            glimpses=config.glimpses,
-            first=config.first,
-            gaze=gaze,
-        )
+        with self.optimizer.averaged():
+            return evaluate(
+                self.network,
+                self.validation,
+                "validation",
+                glimpses=config.glimpses,
+                first=config.first,
+                gaze=gaze,
+            )
 
     def validate(self) -> dict[str, list[float]]:
         """Accuracy by glimpse on validation: its own gaze, then scripts read by this network.
@@ -160,9 +202,7 @@ class Reinforce:
             self._epoch, self._order = epoch, draws.argsort(stable=True)
         return self._order
 
-    def _metrics(
-        self, played: Rollout, losses: Losses, norms: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def _metrics(self, played: Rollout, losses: Losses) -> dict[str, Tensor]:
         """What shows a run that goes wrong; README, "What the metrics mean"."""
         right = played.logits.detach().argmax(-1) == played.target[:, None]  # (N, T)
         outside = (played.samples.abs() > 1).any(-1)
@@ -176,4 +216,4 @@ class Reinforce:
         if played.means.numel():
             metrics["policy_spread"] = played.means.detach().std(0, correction=0).mean()
             metrics["clipped"] = outside.float().mean()
-        return metrics | norms
+        return metrics

@@ -20,6 +20,7 @@ from saccade.agents.config import TrainConfig, thread_count
 from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.fit import fastest_threads, fit, updates_for
 from saccade.agents.gaze import SCRIPTS, Gaze
+from saccade.agents.ranks import join_ranks, leads, meet, share
 from saccade.agents.reinforce import Reinforce, make_scenes
 from saccade.data import Splits, load
 from saccade.network import GazeNetwork
@@ -62,7 +63,7 @@ def open_run(config: TrainConfig, resume: bool) -> tuple[Path, torch.device]:
         )
     if resume and not begun:
         raise FileNotFoundError(f"{folder} holds no run to resume")
-    device = choose_device(config.device)
+    device = join_ranks(choose_device(config.device))
     if resume:
         read_checkpoint(folder, device)  # refuses a broken one
     return folder, device
@@ -81,8 +82,9 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
-        self.folder, self.device = open_run(config, resume)
         config.check()
+        self.folder, self.device = open_run(config, resume)
+        share(config.batch)  # refuses a batch that the processes cannot share
         torch.set_num_threads(thread_count(config))
         splits = load(config.data, seed=config.seed, download=config.download)
         self.splits = Splits(
@@ -93,7 +95,9 @@ class Run:
         )
         self.config = config
         make_scenes(config, self.splits.train)  # refuses sizes that do not fit
-        self.folder.mkdir(parents=True, exist_ok=True)
+        meet()  # all have looked at the folder before the first writes into it
+        if leads():
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def choose_threads(self) -> TrainConfig:
         """Times how many CPU threads are best, unless that is configured; returns the result."""
@@ -107,7 +111,7 @@ class Run:
         """Trains the agent, and its readers if they are asked for; then looks at the test set.
 
         Returns:
-            What it has written to `summary.json`.
+            What it has written to `summary.json`; nothing in processes that do not lead.
 
         Raises:
             Interrupted: If it was stopped by Ctrl-C or a termination signal, after saving.
@@ -131,6 +135,8 @@ class Run:
             other = Reinforce(reader, self.splits, self.device)
             spent[gaze] = fit(other, console)
             networks[gaze] = other.network
+        if not leads():
+            return {}
         scenes = {
             "validation": learner.validation,
             "test": make_scenes(config, self.splits.test),

@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from saccade.agent import Agent, load
+from saccade.agents import ranks
 from saccade.agents.checkpoint import describe_machine, read_json, write_json
 from saccade.agents.config import TrainConfig, read_config, thread_count
 from saccade.agents.fit import fastest_threads, fit, updates_for
@@ -39,6 +40,8 @@ class WorldRun:
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
         self.folder, self.device = open_run(config, resume)
         self.config = config.check()
+        if ranks.count() > 1:
+            raise ValueError("a world (--env) is trained in by one process; leave torchrun away")
         torch.set_num_threads(thread_count(config))
         make_world(config.env, config.env_options, 1, config.horizon, self.device)
         self.folder.mkdir(parents=True, exist_ok=True)

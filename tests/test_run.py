@@ -16,9 +16,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import saccade
+from saccade.agents.checkpoint import read_checkpoint
 from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
 from saccade.agents.fit import Interrupted, fastest_threads, updates_for
-from saccade.agents.log import check_finite, read_metrics
+from saccade.agents.log import read_metrics
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import Run
 from saccade.data import load
@@ -206,9 +207,28 @@ def test_a_run_is_not_written_over_and_another_is_not_resumed(small, tmp_path):
         Run(small, resume=True)
 
 
-def test_losses_that_are_no_numbers_stop_the_run():
-    with pytest.raises(FloatingPointError, match=r"update 7: .*grad_norm_core"):
-        check_finite({"accuracy": [0.1, 0.2], "grad_norm_core": float("nan")}, 7)
+def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(small):
+    run = Run(small)
+    honest, learned = Reinforce._trip, []
+
+    def poisoned(self, key, index):
+        loss, metrics = honest(self, key, index)
+        if self.updates == 13:
+            learned.append({name: each.clone() for name, each in self.network.state_dict().items()})
+            loss = loss + torch.nan * self.network.core.weight_hh.sum()
+        return loss, metrics
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reinforce, "_trip", poisoned)
+        with pytest.raises(FloatingPointError, match=r"update 13 .* in core; .*broken"):
+            run.train(QUIET)
+    saved = load_file(small.out / "broken" / "model.safetensors")
+    for name, value in learned[0].items():
+        assert torch.equal(saved[name], value), name
+    assert saccade.load(small.out / "broken").spec.glimpses == small.glimpses
+    assert read_checkpoint(small.out, torch.device("cpu"))["learner"]["updates"] <= 13
+    resumed = replace(small, out=small.out / "broken", lr=1e-4)
+    assert Run(resumed, resume=True).train(QUIET)["updates"] == small.updates
 
 
 @pytest.mark.parametrize(
