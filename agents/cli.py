@@ -1,4 +1,4 @@
-"""The `saccade` command: train, evaluate, watch, report, export-gaze, demo."""
+"""The `saccade` command: train, evaluate, doubt, watch, report, export-gaze, demo."""
 
 import argparse
 import dataclasses
@@ -9,26 +9,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from rich.console import Console
 
-from saccade.agent import load as load_agent
 from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.config import PRESETS, TrainConfig, read_config
-from saccade.agents.evaluate import evaluate
+from saccade.agents.doubt import prepare_doubt
 from saccade.agents.export import Format, prepare_export
 from saccade.agents.fit import Interrupted
-from saccade.agents.reinforce import make_scenes
-from saccade.agents.run import GAZES, Run, choose_device, show
+from saccade.agents.ranks import leads, leave_ranks
+from saccade.agents.run import Run, choose_device, show
 from saccade.agents.run_world import WorldRun, film, show_world
 from saccade.agents.watch import (
     look_at_files,
     make_pictures,
     prepare_report,
     run_episodes,
+    shipped_episodes,
     watch_episodes,
 )
+from saccade.agents.weights import open_trained
 from saccade.data import load as load_data
+from saccade.shipped import check_run, is_name
 from saccade.video import write_gif
 
 Preset = Literal[
@@ -53,26 +56,52 @@ class Train(TrainConfig):
 class Evaluate:
     """Measure a trained agent on a test set: one episode an image, the policy's mode."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder."""
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_RUN")]
+    """Name of a shipped agent, such as cluttered-60-8g, or a run folder."""
     data: str | None = None
     """Other data than it was trained on, of the same classes and size; see `train --help`."""
     json: Path | None = None
     """File to write the figures to."""
-    device: str = "auto"
-    """Where to compute: "cpu", "cuda"; "auto" takes a GPU if there is one."""
+    device: str = "cpu"
+    """Where to compute: "cpu" (one thread, the same bits each time), "cuda", or "auto"."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Ask a sceptic's questions of trained agents: when to stop, when to doubt, how they break."""
+
+    runs: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_RUN ...")
+    ]
+    """Name of a shipped agent, or a run folder; several seeds of a task are also taken together."""
+    json: Path | None = None
+    """File to write all figures to."""
+    data: str | None = None
+    """Other data than it was trained on, of the same classes and size; see `train --help`."""
+    out: Path | None = None
+    """Folder for doubt.md, doubt.json and pictures; RUN/doubt, or runs/NAME/doubt, unless given."""
+    quick: bool = False
+    """Look at fewer scenes: figures are coarser, and come in seconds."""
+    readers: int = 0
+    """Updates to train a reader for random, center, raster and best fixed gaze each, where the run
+    has none; as many as the agent had make the comparison fair. 0 trains none."""
+    references: int = 0
+    """Updates to train networks for that see the whole scene, to break beside the agent; 0 takes
+    those that were trained before."""
+    device: str = "cpu"
+    """Where to compute: "cpu" (one thread, the same bits each time), "cuda", or "auto"."""
 
 
 @dataclass(frozen=True)
 class Watch:
     """See where an agent looks and what it sees there: a picture, a GIF and an MP4."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Run folder."""
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_RUN")]
+    """Name of a shipped agent, such as cluttered-60-8g, or a run folder."""
     images: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")] = None
     """A picture, or a folder of them, to look at; without it, scenes of the run's test set."""
     out: Path | None = None
-    """Folder for gaze.png, gaze.gif and gaze.mp4; the run folder unless given."""
+    """Folder for gaze.png, gaze.gif and gaze.mp4; the run folder, or runs/NAME, unless given."""
     count: int = 6
     """How many episodes to show."""
     window: bool = False
@@ -134,8 +163,11 @@ def train(args: Train, console: Console) -> Work:
     run = Run(config, resume=args.resume)
 
     def work() -> None:
-        show(run.train(console), console)
-        console.print(f"next: saccade report {config.out}", soft_wrap=True)
+        summary = run.train(console if leads() else Console(quiet=True))
+        if leads():
+            show(summary, console)
+            console.print(f"next: saccade report {config.out}", soft_wrap=True)
+        leave_ranks()
 
     return work
 
@@ -161,52 +193,46 @@ def same_run(config: TrainConfig) -> TrainConfig:
 
 def evaluate_run(args: Evaluate, console: Console) -> Work:
     """Prepares `saccade evaluate`."""
-    config = read_config(args.run / "config.json")
     device = choose_device(args.device)
-    agent = load_agent(args.run, device)
-    spec, splits = agent.spec, load_data(args.data or config.data, seed=config.seed)
-    maker = make_scenes(config, splits.test.to(device))
-    if maker.shape != (spec.channels, spec.height, spec.width):
-        raise ValueError(
-            f"{splits.name} gives scenes of {maker.shape} (channels, height, width); the agent "
-            f"was trained on {(spec.channels, spec.height, spec.width)}"
-        )
-    if splits.test.classes != spec.classes:
-        raise ValueError(f"{splits.name} has other classes than the agent was trained on")
+    trained = open_trained(args.run, device)
+    splits = load_data(args.data or trained.config.data, seed=trained.config.seed)
+    trained.check(splits)
     if args.json is not None and not args.json.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {args.json.parent} to write to")
 
     def work() -> None:
-        summary = {
-            "accuracy": {
-                gaze: evaluate(
-                    agent.network,
-                    maker,
-                    "test",
-                    glimpses=spec.glimpses,
-                    first=spec.first,
-                    gaze=gaze,
-                ).accuracy
-                for gaze in GAZES
-            },
-            "readers": "own",
-            "data": splits.name,
-            "scene": config.scene,
-            "augmented": config.augment,
-            "images_by_split": {"test": len(splits.test)},
-        }
+        torch.set_num_threads(1)  # with others, sums may be added up in another order
+        summary = {"agent": str(args.run), **trained.judge(splits, device)}
         show(summary, console)
+        console.print(f"test error {summary['error']:.2f} %", highlight=False)
         if args.json is not None:
             write_json(args.json, summary)
 
     return work
 
 
+def doubt(args: Doubt, console: Console) -> Work:
+    """Prepares `saccade doubt`."""
+    return prepare_doubt(
+        args.runs,
+        console,
+        data=args.data,
+        out=args.out,
+        json=args.json,
+        quick=args.quick,
+        readers=args.readers,
+        references=args.references,
+        device=choose_device(args.device),
+    )
+
+
 def watch(args: Watch, console: Console) -> Work:
     """Prepares `saccade watch`."""
     if args.count < 1:
         raise ValueError(f"--count must be 1 or more, got {args.count}")
-    out = args.out or args.run
+    check_run(args.run)
+    by_name = is_name(args.run)
+    out = args.out or (Path("runs") / args.run if by_name else args.run)
     saved = args.run / "config.json"
     if saved.is_file() and read_config(saved).env:
         if args.images is not None:
@@ -218,13 +244,16 @@ def watch(args: Watch, console: Console) -> Work:
             console.print(str(out / "gaze.gif"), soft_wrap=True)
 
         return show_film
-    if args.images is None:
-        episodes = run_episodes(args.run, args.count)
-    else:
-        episodes = look_at_files(args.run, args.images, args.count)
 
     def say(text: str) -> None:
         console.print(text, soft_wrap=True)
+
+    if args.images is not None:
+        episodes = look_at_files(args.run, args.images, args.count)
+    elif by_name:
+        episodes = shipped_episodes(str(args.run), args.count, say)
+    else:
+        episodes = run_episodes(args.run, args.count)
 
     return lambda: watch_episodes(episodes, out, args.window, say)
 
@@ -273,6 +302,7 @@ def demo(args: Demo, console: Console) -> Work:
 COMMANDS: dict[str, tuple[type[Any], Callable[[Any, Console], Work]]] = {
     "train": (Train, train),
     "evaluate": (Evaluate, evaluate_run),
+    "doubt": (Doubt, doubt),
     "watch": (Watch, watch),
     "report": (Report, report),
     "export-gaze": (ExportGaze, export_gaze),

@@ -1,6 +1,7 @@
 """Evaluation: one rollout an image, at the policy's mode, on a fixed set of scenes."""
 
-from typing import NamedTuple
+import hashlib
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
         accuracy: Fraction right after each glimpse, T numbers.
+        correct: How many that is, T whole numbers.
         confusion: `(K, K)` int64, on the CPU: how often, by true class and final answer.
         scanpath: The first episodes, on the CPU.
         scenes: `(len(scanpath), C, H, W)` uint8, what they looked at, on the CPU.
@@ -31,6 +33,7 @@ class Evaluation(NamedTuple):
     """
 
     accuracy: list[float]
+    correct: list[int]
     confusion: Tensor
     scanpath: Scanpath
     scenes: Tensor
@@ -53,6 +56,7 @@ def evaluate(
     gaze: Gaze = "learned",
     batch: int = 500,
     keep: int = 64,
+    count: int | None = None,
 ) -> Evaluation:
     """Plays one episode on every image of a split, without noise.
 
@@ -65,14 +69,16 @@ def evaluate(
         gaze: "learned", or the name of a script that chooses in the policy's place.
         batch: Images at a time.
         keep: How many of the first episodes to return whole, 1 or more.
+        count: How many of the first images to look at; all unless given.
     """
     pool: ImageSet = maker.pool
     device = pool.images.device
-    keys = split_keys(split, len(pool), device)
+    total = len(pool) if count is None else min(count, len(pool))
+    keys = split_keys(split, total, device)
     classes = network.classifier.out_features
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     kept, right = [], []
-    for index in torch.arange(len(pool), device=device).split(batch):
+    for index in torch.arange(total, device=device).split(batch):
         core = GazeCore(
             Classify(maker),
             network.retina,
@@ -98,10 +104,32 @@ def evaluate(
             scenes = core.scene.images[:wanted].cpu()
             kept.append((played.scanpath[:wanted].cpu(), scenes, played.target[:wanted].cpu()))
     scanpaths, images, labels = zip(*kept, strict=True)
+    correct = torch.cat(right).sum(0).tolist()
     return Evaluation(
-        accuracy=torch.cat(right).double().mean(0).tolist(),
+        accuracy=[each / total for each in correct],
+        correct=correct,
         confusion=confusion.view(classes, classes).cpu(),
         scanpath=Scanpath.cat(scanpaths),
         scenes=torch.cat(images),
         labels=torch.cat(labels),
     )
+
+
+def figures(correct: list[int], total: int) -> dict[str, Any]:
+    """Errors in % from how many of `total` are right after each glimpse.
+
+    Returns:
+        `correct` and `total` as given, `by_glimpse` and `error`, which is the last of them.
+    """
+    errors = [round(100 * (total - count) / total, 6) for count in correct]
+    return {"error": errors[-1], "by_glimpse": errors, "correct": correct, "total": total}
+
+
+def digest(maker: SceneMaker, split: str, batch: int = 500) -> str:
+    """SHA-256 of the scenes and labels of a split: equal where two test sets are the same."""
+    task, pool = Classify(maker), maker.pool
+    keys, sha = split_keys(split, len(pool), pool.images.device), hashlib.sha256()
+    for index in torch.arange(len(pool), device=keys.device).split(batch):
+        sha.update(task.frames(task.begin(keys[index], index)).cpu().numpy().tobytes())
+    sha.update(pool.labels.cpu().numpy().tobytes())
+    return sha.hexdigest()

@@ -1,8 +1,6 @@
 """One step of learning from a loss: gradients, their norms, clipping, and the learning rate."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,7 +41,6 @@ class Optimizer:
         self.adam = kind(
             network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        self._mean = [each.detach().clone() for each in network.parameters()] if config.ema else []
         device = network.classifier.weight.device
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.
         self._broken = torch.tensor(-1, device=device)
@@ -73,22 +70,7 @@ class Optimizer:
         for group in self.adam.param_groups:
             group["lr"] = self.learning_rate(update)
         self.adam.step()
-        if self._mean:
-            weights = [each.detach() for each in self.network.parameters()]
-            torch._foreach_lerp_(self._mean, weights, 1 - self.config.ema)
         return {f"grad_norm_{name}": norm for name, norm in norms.items()}
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within, the network has the running mean of its weights, where there is one."""
-        weights = list(self.network.parameters())
-        kept = [each.detach().clone() for each in weights] if self._mean else []
-        with torch.no_grad():
-            if self._mean:
-                torch._foreach_copy_(weights, self._mean)
-            yield
-            if self._mean:
-                torch._foreach_copy_(weights, kept)
 
     def check(self) -> None:
         """Waits for the device to know that all gradients so far were numbers.
@@ -118,13 +100,12 @@ class Optimizer:
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Adam's state, and the mean of the weights."""
-        return {"adam": self.adam.state_dict(), "mean": self._mean}
+        """Adam's state."""
+        return self.adam.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up where `state_dict` was taken."""
-        self.adam.load_state_dict(state["adam"])
-        self._mean = state["mean"]
+        self.adam.load_state_dict(state)
 
     def _norm(self, module: nn.Module) -> Tensor:
         gradients = _gradients(module)

@@ -14,7 +14,6 @@ All randomness is by counter (`saccade.counter`): update u of seed s is the same
 whenever it is run, so there is no random state to store, and resuming is exact.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -85,9 +84,7 @@ class Reinforce:
         )
         self.trip: nn.Module = _Trip(self.network, self._trip)
         if count() > 1:
-            unused = (
-                config.gaze != "learned" or config.warm > 0 or config.glimpses == 1
-            )  # policy and baseline
+            unused = config.gaze != "learned" or config.glimpses == 1  # policy and baseline
             self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
         self.key = make_key(config.seed, device)
         self.updates = 0
@@ -115,14 +112,14 @@ class Reinforce:
             self.core,
             key=key,
             index=index,
-            gaze="random" if self.warming else config.gaze,
+            gaze=config.gaze,
             learned_first=config.first == "learned",
-            sigma=self.sigma,
+            sigma=config.sigma,
         )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(
             played,
-            sigma=self.sigma,
+            sigma=config.sigma,
             reward=config.reward,
             baseline=config.baseline,
             rollouts=config.rollouts,
@@ -132,30 +129,17 @@ class Reinforce:
         loss = losses.classify + config.policy_weight * losses.policy + losses.baseline
         return loss, self._metrics(played, losses)
 
-    @property
-    def warming(self) -> bool:
-        """Whether gaze is still random, to teach reading first."""
-        return self.updates < self.config.warm * self.config.updates
-
-    @property
-    def sigma(self) -> float:
-        """Spread of the policy in the next update, falling by a cosine where it falls."""
-        start, done = self.config.sigma, min(1.0, self.updates / self.config.updates)
-        end = self.config.sigma_end or start
-        return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
-
     def look(self, gaze: Gaze) -> Evaluation:
         """Looks at the validation set, with this network's own reader behind any gaze."""
         config = self.config
-        with self.optimizer.averaged():
-            return evaluate(
-                self.network,
-                self.validation,
-                "validation",
-                glimpses=config.glimpses,
-                first=config.first,
-                gaze=gaze,
-            )
+        return evaluate(
+            self.network,
+            self.validation,
+            "validation",
+            glimpses=config.glimpses,
+            first=config.first,
+            gaze=gaze,
+        )
 
     def validate(self) -> dict[str, list[float]]:
         """Accuracy by glimpse on validation: its own gaze, then scripts read by this network.

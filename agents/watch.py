@@ -12,7 +12,9 @@ from torch import Tensor
 from saccade.agent import load
 from saccade.agents.checkpoint import load_episodes, read_json
 from saccade.agents.log import read_metrics
+from saccade.agents.weights import open_trained
 from saccade.agents.window import KEYS, can_open_window, play
+from saccade.data import load as load_data
 from saccade.folders import SUFFIXES, read_image
 from saccade.scanpath import Scanpath
 
@@ -39,6 +41,27 @@ def run_episodes(folder: Path, count: int) -> Episodes:
     classes = read_json(folder / "config.json")["agent"]["classes"]
     scanpath, scenes, labels = load_episodes(folder)
     return Episodes(scenes[:count], scanpath[:count], classes, labels[:count])
+
+
+def shipped_episodes(name: str, count: int, say: Callable[[str], None]) -> Episodes:
+    """The first episodes of a shipped agent's test set.
+
+    Where its data is not at hand it looks at digits drawn on the fly, which is said.
+
+    Raises:
+        FileNotFoundError: If there is no agent of that name.
+        ValueError: If its file is broken.
+    """
+    trained = open_trained(name)
+    try:
+        splits = load_data(trained.config.data)
+    except FileNotFoundError:
+        say(f"{trained.config.data} is not here: digits drawn on the fly are shown instead")
+        splits = load_data("digits")
+    trained.check(splits)
+    seen = trained.look(splits.test, "test", count=count)
+    spec = trained.agent.spec
+    return Episodes(seen.scenes[:count], seen.scanpath[:count], spec.classes, seen.labels[:count])
 
 
 def look_at_files(folder: Path, images: Path, count: int) -> Episodes:

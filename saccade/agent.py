@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from saccade import shipped
 from saccade.counter import make_key, row_keys, uniform
 from saccade.network import GazeNetwork
 from saccade.retina import Retina
@@ -123,27 +124,37 @@ def save_weights(network: GazeNetwork, folder: Path) -> None:
     beside.replace(folder / "model.safetensors")
 
 
-def load(run: str | Path, device: torch.device | str = "cpu") -> Agent:
-    """Loads a trained agent from a run folder.
+def load(
+    run: str | Path, device: torch.device | str = "cpu", *, weights: Path | None = None
+) -> Agent:
+    """Loads a trained agent: a shipped one by name, or one from a run folder.
 
     Args:
-        run: A folder that `saccade train` has written.
+        run: A name, such as "cluttered-60-8g", or a folder that `saccade train` has written.
         device: Where the network shall live.
+        weights: The folder of the shipped agents; the package's own unless given.
 
     Raises:
-        FileNotFoundError: If the folder or one of its two files is not there.
+        FileNotFoundError: If there is no such name, or the folder or one of its two files.
         ValueError: If they do not belong together.
     """
     folder = Path(run)
-    for name in ("config.json", "model.safetensors"):
+    shipped.check_run(run, weights)
+    by_name = shipped.is_name(run, weights)
+    for name in () if by_name else ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no {name}; give the folder of a run of `saccade train`"
             )
     try:
-        spec = AgentSpec.from_json(json.loads((folder / "config.json").read_text())["agent"])
+        if by_name:
+            state, values = shipped.read(str(run), weights)
+        else:
+            state = load_file(folder / "model.safetensors")
+            values = json.loads((folder / "config.json").read_text())
+        spec = AgentSpec.from_json(values["agent"])
         network = spec.build()
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} does not hold a saccade agent: {error}") from error
+        raise ValueError(f"{run} does not hold a saccade agent: {error}") from error
     return Agent(network.to(device).eval(), spec)

@@ -11,7 +11,6 @@ Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core ma
 LSTM; the policy has a hidden layer and a tanh mean. No part knows the size of the images.
 """
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -34,8 +33,6 @@ class GlimpseEncoder(nn.Module):
         outputs: Width of the result.
         join: "add" (Mnih et al. 2014) or "multiply" (Ba et al. 2015).
         places: Numbers in a location: 2, or more where it comes with the time or the like.
-        waves: Sines and cosines that each of them also comes as, see `wave_features`; the paper
-            has none.
 
     Attributes:
         gain: `(inputs,)`, what each number of a glimpse is multiplied by; ones unless a learner
@@ -50,41 +47,20 @@ class GlimpseEncoder(nn.Module):
         outputs: int,
         join: Literal["add", "multiply"],
         places: int = 2,
-        waves: int = 0,
     ) -> None:
         super().__init__()
-        self.join, self.waves = join, waves
+        self.join = join
         self.gain = nn.Buffer(torch.ones(inputs))
         self.what = nn.Sequential(nn.Linear(inputs, what), nn.ReLU())
-        self.where = nn.Sequential(nn.Linear(places * (1 + 2 * waves), where), nn.ReLU())
+        self.where = nn.Sequential(nn.Linear(places, where), nn.ReLU())
         self.what_out = nn.Linear(what, outputs)
         self.where_out = nn.Linear(where, outputs)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """`(N, S, C, g, g)` glimpses and `(N, places)` locations to `(N, outputs)`."""
         what = self.what_out(self.what(glimpse.flatten(1) * self.gain))
-        where = self.where_out(self.where(wave_features(location, self.waves)))
+        where = self.where_out(self.where(location))
         return F.relu(what + where if self.join == "add" else what * where)
-
-
-def wave_features(location: Tensor, waves: int) -> Tensor:
-    """Numbers beside their sines and cosines at doubling frequencies.
-
-    A linear layer then tells apart places that are close (Mildenhall et al. 2020, equation 4).
-
-    Args:
-        location: `(N, places)`, in [-1, 1].
-        waves: Frequencies, the lowest with a period of 4; 0 gives the numbers alone.
-
-    Returns:
-        `(N, places * (1 + 2 * waves))`.
-    """
-    if not waves:
-        return location
-    angles = location[..., None] * (
-        math.pi / 2 * 2.0 ** torch.arange(waves, device=location.device)
-    )
-    return torch.cat([location, angles.sin().flatten(1), angles.cos().flatten(1)], 1)
 
 
 class RectifiedCore(nn.Module):
@@ -161,7 +137,6 @@ class GazeNetwork(nn.Module):
         policy_hidden: Width of the policy's hidden layer.
         join: How what and where meet, "add" or "multiply".
         core: "rnn", "gru" or "lstm".
-        waves: Sines and cosines that a location also comes as; the paper has none.
     """
 
     def __init__(
@@ -176,7 +151,6 @@ class GazeNetwork(nn.Module):
         policy_hidden: int = 128,
         join: Literal["add", "multiply"] = "add",
         core: str = "rnn",
-        waves: int = 0,
     ) -> None:
         super().__init__()
         if core not in CORES:
@@ -185,7 +159,7 @@ class GazeNetwork(nn.Module):
         make_core, self.state_tensors = CORES[core]
         self.retina = retina
         self.hidden = hidden
-        self.encoder = GlimpseEncoder(inputs, what, where, hidden, join, waves=waves)
+        self.encoder = GlimpseEncoder(inputs, what, where, hidden, join)
         self.core = make_core(hidden, hidden)
         self.policy = GaussianPolicy(hidden, policy_hidden)
         self.classifier = nn.Linear(hidden, classes)

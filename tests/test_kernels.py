@@ -176,6 +176,7 @@ def test_without_a_compiler_another_kernel_serves_and_it_is_said_once(
     images, retina = torch.randint(0, 256, (2, 1, 30, 30)).byte(), Retina(6, 3)
     wanted = retina.look(images, torch.zeros(2, 2))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SACCADE_COMPILED", raising=False)
     monkeypatch.setenv("CXX", "/no/such/compiler")
     compiled._library.cache_clear()
     try:

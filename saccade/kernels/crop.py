@@ -74,11 +74,12 @@ def look(
     runs = (first[:, None] + runs).view(-1)  # (N * C * g,)
     every = ready.as_strided((ready.numel() - g + 1, g), (1, 1))  # all runs of g pixels
     if runs.numel() * g <= CHUNK:
-        rows = every.index_select(0, runs).to(torch.float32)
+        rows = every.index_select(0, runs)
+        rows = rows.div(255) if ready.dtype == torch.uint8 else rows.to(torch.float32)
     else:
         rows = torch.empty(len(runs), g, device=device)
         for some, part in zip(rows.split(CHUNK // g + 1), runs.split(CHUNK // g + 1), strict=True):
             some.copy_(every.index_select(0, part))
-    if ready.dtype == torch.uint8:
-        rows.div_(255)
+        if ready.dtype == torch.uint8:
+            rows.div_(255)
     return rows.view(count, 1, channels, g, g).to(dtype)

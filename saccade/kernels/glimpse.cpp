@@ -43,6 +43,25 @@ inline void store(void* to, V v) {
     std::memcpy(to, &v, sizeof(V));
 }
 
+// Divides whole numbers below 2**24 by the area of a cell, rounded once. Where the machine has a
+// fused product and sum the inverse comes in two parts, right to 2**-47: no quotient by 255 * 4**s
+// lies as near to the middle between two floats.
+struct Division {
+    float area, high, low;
+    Division() = default;
+    explicit Division(float a)
+        : area(a), high(1 / a), low((float)((1 - (double)a * (double)high) / (double)a)) {}
+
+    void operator()(f32x8 whole, float* means) const {
+#ifdef FP_FAST_FMAF
+        const f32x8 rest = whole * low;
+        for (int i = 0; i < 8; i++) means[i] = __builtin_fmaf(whole[i], high, rest[i]);
+#else
+        store(means, whole / area);
+#endif
+    }
+};
+
 // What differs between bytes and floats. A block is 64 bytes of a row of pixels.
 template <class Pixel>
 struct Kind;
@@ -52,10 +71,9 @@ struct Kind<uint8_t> {
     typedef uint16_t Sum;
     static constexpr int64_t block = 64;
 
-    // The sums of 2 x 2 pixels of a block of two rows; pixels count where `keep` has all bits.
-    static void pool_pixels(const uint8_t* a, const uint8_t* b, const uint8_t* keep, Sum* out) {
-        const u16x32 mask = load<u16x32>(keep);
-        const u16x32 p = load<u16x32>(a) & mask, q = load<u16x32>(b) & mask;
+    // The sums of 2 x 2 pixels of a block of two rows.
+    static void pool_pixels(const uint8_t* a, const uint8_t* b, Sum* out) {
+        const u16x32 p = load<u16x32>(a), q = load<u16x32>(b);
         store(out, (p & 255) + (p >> 8) + (q & 255) + (q >> 8));
     }
 
@@ -67,17 +85,23 @@ struct Kind<uint8_t> {
     }
 
     // 8 means: whole numbers below 2**24 divided, and rounded once.
-    static void mean(const Sum* sums, float area, float* means) {
+    static void mean(const Sum* sums, const Division& area, float* means) {
         divide(load<u16x8>(sums), area, means);
     }
-    static void mean(const uint8_t* pixels, const uint8_t* keep, float area, float* means) {
-        const u64x2 some = {load<uint64_t>(pixels) & load<uint64_t>(keep), 0};
+    static void mean(const uint8_t* pixels, const uint8_t* keep, const Division& area, float* means) {
+        mean(load<uint64_t>(pixels) & load<uint64_t>(keep), area, means);
+    }
+    static void mean(const uint8_t* pixels, const Division& area, float* means) {
+        mean(load<uint64_t>(pixels), area, means);
+    }
+    static void mean(uint64_t pixels, const Division& area, float* means) {
+        const u64x2 some = {pixels, 0};
         const u16x16 wide = __builtin_convertvector((u8x16)some, u16x16);
         divide(load<u16x8>(&wide), area, means);
     }
-    static void divide(u16x8 sums, float area, float* means) {
+    static void divide(u16x8 sums, const Division& area, float* means) {
         const i32x8 wide = __builtin_convertvector(sums, i32x8);
-        store(means, __builtin_convertvector(wide, f32x8) / area);
+        area(__builtin_convertvector(wide, f32x8), means);
     }
     static constexpr float full = 255;
 };
@@ -87,10 +111,8 @@ struct Kind<float> {
     typedef float Sum;
     static constexpr int64_t block = 16;
 
-    static void pool_pixels(const float* a, const float* b, const float* keep, Sum* out) {
-        const u32x16 mask = load<u32x16>(keep);
-        const u32x16 p = load<u32x16>(a) & mask, q = load<u32x16>(b) & mask;
-        store(out, add_neighbors((f32x16)p + (f32x16)q));
+    static void pool_pixels(const float* a, const float* b, Sum* out) {
+        store(out, add_neighbors(load<f32x16>(a) + load<f32x16>(b)));
     }
 
     static void pool_sums(const Sum* a, const Sum* b, Sum* out) {
@@ -109,10 +131,10 @@ struct Kind<float> {
 #endif
     }
 
-    static void mean(const Sum* sums, float area, float* means) {
-        store(means, load<f32x8>(sums) / area);
+    static void mean(const Sum* sums, const Division& area, float* means) {
+        store(means, load<f32x8>(sums) / area.area);
     }
-    static void mean(const float* pixels, const float* keep, float, float* means) {
+    static void mean(const float* pixels, const float* keep, const Division&, float* means) {
         store(means, load<u32x8>(pixels) & load<u32x8>(keep));
     }
     static constexpr float full = 1;
@@ -184,27 +206,36 @@ class Nested : Eye<Pixel> {
     typedef typename K::Sum Sum;
     typedef Eye<Pixel> E;
     using E::g, E::w;
-    static constexpr int64_t max_levels = 5, together = 8, ahead = 32;
+    static constexpr int64_t max_levels = 5, together = 8, soon = 32;
 
     const int64_t levels, side, edge;  // the finest window starts at `edge` in the widest
     std::vector<unsigned char> ramp;
-    std::vector<Pixel> keep, zeros, copies[2];
+    const int64_t pitch;
+    std::vector<Pixel> keep, band;
     std::vector<Sum> sums[max_levels][2];  // by level, of an even and an odd row
-    float area[max_levels];  // of a cell, times what a full pixel is worth
+    Division area[max_levels];  // of a cell, times what a full pixel is worth
     typename E::Window v;
+    int64_t left = -1, right = -1;  // the columns that `keep` is for
     int64_t first, last;  // blocks to read of each row: those with pixels of the image
     bool safe;
     const Pixel* plane;
     float* out;
 
-    // A row of the window, to be read in whole blocks; what lies beside the image is not zero.
-    const Pixel* row(int64_t line, int spare) {
-        const int64_t y = v.y + line;
-        if (y < 0 || y >= w.height) return zeros.data();
-        const Pixel* here = plane + (y * w.width + v.x);
-        if (safe) return here;
-        std::memcpy(&copies[spare][v.left], here + v.left, (v.right - v.left) * sizeof(Pixel));
-        return copies[spare].data();
+    // Copies rows of the window, whole blocks of them; what lies outside the image becomes zero.
+    void copy(int64_t top, int64_t lines) {
+        for (int64_t line = 0; line < lines; line++) {
+            Pixel* const to = band.data() + line * pitch;
+            const int64_t y = v.y + top + line;
+            const Pixel* const from = plane + (y * w.width + v.x);
+            if (y < 0 || y >= w.height) {
+                std::memset(to, 0, pitch * sizeof(Pixel));
+            } else if (safe) {
+                for (int64_t i = first * K::block; i < last * K::block; i += K::block)
+                    store(to + i, load<u32x16>(from + i) & load<u32x16>(keep.data() + i));
+            } else {
+                std::memcpy(to + v.left, from + v.left, (v.right - v.left) * sizeof(Pixel));
+            }
+        }
     }
 
     // Writes row r of a scale. What is written beyond it is written again with the next row.
@@ -224,13 +255,13 @@ class Nested : Eye<Pixel> {
     }
 
     void put_pixels(const Pixel* line, int64_t r) {
-        const Pixel *pixels = line + edge, *mask = keep.data() + edge;
-        const float part = area[0];
-        put(0, r, [=](int64_t i, float* to) { K::mean(pixels + i, mask + i, part, to); });
+        const Pixel* pixels = line + edge;
+        const Division part = area[0];
+        put(0, r, [=](int64_t i, float* to) { K::mean(pixels + i, part, to); });
     }
 
     void put_sums(const Sum* line, int64_t level, int64_t r) {
-        const float part = area[level];
+        const Division part = area[level];
         put(level, r, [=](int64_t i, float* to) { K::mean(line + i, part, to); });
     }
 
@@ -244,7 +275,7 @@ class Nested : Eye<Pixel> {
 
     void pool_pixels(const Pixel* a, const Pixel* b, Sum* to) const {
         for (int64_t i = first * K::block; i < last * K::block; i += K::block)
-            K::pool_pixels(a + i, b + i, keep.data() + i, to + i / 2);
+            K::pool_pixels(a + i, b + i, to + i / 2);
     }
 
     // From one level to the next.
@@ -255,39 +286,78 @@ class Nested : Eye<Pixel> {
         for (int64_t i = start; i < stop; i += 32) K::pool_sums(a + i, b + i, to + i / 2);
     }
 
-    // Asks for the next glimpse's first rows, so that they are at hand when their turn comes.
-    void fetch(int64_t glimpse, const typename E::Window& next) const {
-        if (next.empty()) return;
-        const Pixel* corner = this->image(glimpse) + (next.x + next.left);
-        const int64_t stop = std::min(next.high + ahead, next.low);
-        for (int64_t c = 0; c < w.channels; c++, corner += this->pixels_in_image)
-            for (int64_t line = next.high; line < stop; line++) {
-                const char* here = (const char*)(corner + (next.y + line) * w.width);
-                const char* last = here + (next.right - next.left) * sizeof(Pixel) - 1;
-                for (; here < last; here += 64) __builtin_prefetch(here, 0, 2);
-                __builtin_prefetch(last, 0, 2);
-            }
+    // Asks for a row of a window, so that it is at hand when its turn comes.
+    static void fetch_row(const Pixel* row, const typename E::Window& v) {
+        const char* here = (const char*)(row + v.left);
+        const char* last = (const char*)(row + v.right) - 1;
+        for (; here < last; here += 64) __builtin_prefetch(here, 0, 2);
+        __builtin_prefetch(last, 0, 2);
     }
+
+    // Asks for a glimpse's first rows.
+    void fetch(int64_t glimpse, const typename E::Window& v) const {
+        if (v.empty()) return;
+        const Pixel* corner = this->image(glimpse) + v.x;
+        for (int64_t c = 0; c < w.channels; c++, corner += this->pixels_in_image)
+            for (int64_t line = v.high; line < std::min(v.high + soon, v.low); line++)
+                fetch_row(corner + (v.y + line) * w.width, v);
+    }
+
+    // Asks for the memory that a glimpse is written to.
+    void fetch_room(int64_t glimpse) const {
+        const char* room = (const char*)(w.out + glimpse * numbers());
+        for (const char* end = room + numbers() * sizeof(float); room < end; room += 64)
+            __builtin_prefetch(room, 1, 3);
+    }
+
+    int64_t numbers() const { return w.scales * w.channels * g * g; }
 
     // One channel.
     void pool() {
         if (levels == 0) {
-            for (int64_t r = 0; r < g; r++) put_pixels(row(r, 0), r);
+            const Division part = area[0];
+            if (safe && g % together == 0) {
+                const Pixel *line = plane + (v.y * w.width + v.x), *mask = keep.data();
+                float* to = out;
+                for (int64_t r = 0; r < g; r++, line += w.width, to += g) {
+                    const bool inside = r >= v.high && r < v.low;
+                    for (int64_t i = 0; i < g; i += together) {
+                        if (inside)
+                            K::mean(line + i, mask + i, part, to + i);
+                        else
+                            std::memset(to + i, 0, together * sizeof(float));
+                    }
+                }
+                return;
+            }
+            for (int64_t r = 0; r < g; r++) {
+                if (r < v.high || r >= v.low) {
+                    put_zeros(0, r);
+                } else if (safe) {
+                    const Pixel *line = plane + ((v.y + r) * w.width + v.x), *mask = keep.data();
+                    put(0, r, [=](int64_t i, float* to) { K::mean(line + i, mask + i, part, to); });
+                } else {
+                    copy(r, 1);
+                    put_pixels(band.data(), r);
+                }
+            }
             return;
         }
         const int64_t lines = (int64_t)1 << levels;  // of pixels, to a row of the widest scale
-        for (int64_t band = 0; band < g; band++) {
-            const int64_t top = band * lines;
+        for (int64_t top = 0; top < side; top += lines) {
             if (top + lines <= v.high || top >= v.low) {
                 for (int64_t level = 0; level <= levels; level++)
                     for (int64_t j = top >> level; j < (top + lines) >> level; j++)
                         put_zeros(level, j - ((side >> level) - g) / 2);
                 continue;
             }
-            for (int64_t line = top; line < top + lines; line += 2) {
-                const Pixel* a = row(line, 0);
+            copy(top, lines);
+            const Pixel* a = band.data();
+            for (int64_t line = top + soon; line < std::min(top + soon + lines, v.low); line++)
+                fetch_row(plane + (v.y + line) * w.width + v.x, v);
+            for (int64_t line = top; line < top + lines; line += 2, a += 2 * pitch) {
                 if (shown(line - edge)) put_pixels(a, line - edge);
-                const Pixel* b = row(line + 1, 1);
+                const Pixel* b = a + pitch;
                 if (shown(line + 1 - edge)) put_pixels(b, line + 1 - edge);
                 int64_t level = 1, j = line / 2;
                 pool_pixels(a, b, sums[1][j & 1].data());
@@ -312,43 +382,48 @@ class Nested : Eye<Pixel> {
         : E(work),
           levels(work.scales - 1),
           side(work.size << (work.scales - 1)),
-          edge(((work.size << (work.scales - 1)) - work.size) / 2) {
+          edge(((work.size << (work.scales - 1)) - work.size) / 2),
+          pitch(((work.size << (work.scales - 1)) + 2 * K::block + 63) & ~(int64_t)63) {
         const int64_t length = side + 2 * K::block + 64;
-        zeros.resize(length);
+        band.resize(pitch << levels);
         keep.resize(length);
         ramp.resize((3 * side + 64) * sizeof(Pixel));
         std::fill_n(ramp.begin() + side * sizeof(Pixel), side * sizeof(Pixel), 255);
-        for (auto& copy : copies) copy.resize(length);
         for (int64_t level = 0; level <= levels; level++) {
-            area[level] = K::full * (float)((int64_t)1 << 2 * level);
+            area[level] = Division(K::full * (float)((int64_t)1 << 2 * level));
             for (auto& line : sums[level]) line.resize(level ? length : 0);
         }
     }
 
     void look(int64_t from, int64_t to) {
-        v = this->window(from, side);
+        const int64_t ahead = side * side * w.channels < 4096 ? 8 : 1;  // glimpses
         for (int64_t n = from; n < to; n++) {
-            const typename E::Window next = this->window(std::min(n + 1, to - 1), side);
-            fetch(std::min(n + 1, to - 1), next);
+            if (n + ahead < to) {
+                fetch(n + ahead, this->window(n + ahead, side));
+                if (numbers() < 4096) fetch_room(n + ahead);
+            }
+            v = this->window(n, side);
             look(n);
-            v = next;
         }
     }
 
   private:
     void look(int64_t glimpse) {
-        float* const scales = w.out + glimpse * w.scales * w.channels * g * g;
+        float* const scales = w.out + glimpse * numbers();
         if (v.empty()) {
-            std::memset(scales, 0, w.scales * w.channels * g * g * sizeof(float));
+            std::memset(scales, 0, numbers() * sizeof(float));
             return;
         }
         first = v.left / K::block;
         last = (v.right + K::block - 1) / K::block;
-        // Those of the window's columns in the image: `ramp` is as many zeros, ones and zeros.
-        const unsigned char* from = ramp.data() + (side - v.left) * sizeof(Pixel);
-        const unsigned char* to = ramp.data() + (2 * side - v.right) * sizeof(Pixel);
-        for (int64_t i = 0; i < side * (int64_t)sizeof(Pixel); i += 32)
-            store((unsigned char*)keep.data() + i, load<u8x32>(from + i) & load<u8x32>(to + i));
+        if (v.left != left || v.right != right) {
+            left = v.left, right = v.right;
+            // Those of the window's columns in the image: `ramp` is as many zeros, ones and zeros.
+            const unsigned char* from = ramp.data() + (side - v.left) * sizeof(Pixel);
+            const unsigned char* to = ramp.data() + (2 * side - v.right) * sizeof(Pixel);
+            for (int64_t i = 0; i < side * (int64_t)sizeof(Pixel); i += 32)
+                store((unsigned char*)keep.data() + i, load<u8x32>(from + i) & load<u8x32>(to + i));
+        }
         if (first > 0 || last * K::block < side)  // no sums are written beside the image's blocks
             for (auto& level : sums)
                 for (auto& line : level) std::fill(line.begin(), line.end(), Sum(0));
@@ -361,6 +436,8 @@ class Nested : Eye<Pixel> {
         const int64_t high = (w.channels - 1) * this->pixels_in_image +
                              (v.y + v.low - 1) * w.width + v.x + stop;
         safe = image - this->begin + low >= 0 && high <= this->end - image;
+        if (!safe || first > 0 || last * K::block < side)
+            std::fill(band.begin(), band.end(), Pixel(0));
         for (int64_t c = 0; c < w.channels; c++) {
             plane = image + c * this->pixels_in_image;
             out = scales + c * g * g;

@@ -1,0 +1,226 @@
+"""Results of the benchmark: from trained seeds to rows, and from rows to a table.
+
+Protocol, in the order in which it is kept:
+
+1. Every seed is trained to its last update; that network counts, whatever came before.
+2. The test set is the test images, in scenes of one fixed seed (`evaluate.SPLIT_SEEDS`): the same
+   for every row of a task, which `test_digest` shows.
+3. It is looked at when training has ended: one episode an image, at the policy's mode, no mean
+   over episodes; on the CPU, in one thread, with the weights as they are stored (networks that see
+   whole scenes: on the device that trained them).
+4. A row is the mean over its seeds with a 95 % interval (Student's t). Nothing is chosen by a test
+   error: which recipe is the headline, and which seed is shipped, is chosen by validation error.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saccade.agent import load as load_agent
+from saccade.agents.checkpoint import read_json, write_json
+from saccade.agents.config import TrainConfig, read_config
+from saccade.agents.evaluate import digest, evaluate, figures
+from saccade.agents.reinforce import make_scenes
+from saccade.agents.suite import Row, train_command
+from saccade.data import load as load_data
+
+# Quantiles of Student's t for a two-sided 95 % interval, by degrees of freedom.
+STUDENT = (12.70620, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
+APART = 0.2  # points by which the CPU and the device that trained may differ
+FREE = ("seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every")
+
+
+def interval(errors: list[float]) -> list[float] | None:
+    """Mean minus and plus Student's t times the standard error: 95 %; None for one seed.
+
+    Raises:
+        ValueError: For more seeds than the table of quantiles has.
+    """
+    count = len(errors)
+    if count < 2:
+        return None
+    if count - 1 > len(STUDENT):
+        raise ValueError(f"an interval is known for up to {len(STUDENT) + 1} seeds, got {count}")
+    values = torch.tensor(errors, dtype=torch.float64)
+    half = STUDENT[count - 2] * float(values.std()) / count**0.5
+    mean = float(values.mean())
+    return [round(mean - half, 4), round(mean + half, 4)]
+
+
+def recipe(config: TrainConfig) -> dict[str, Any]:
+    """What a configuration has other than the default, without what may differ between seeds."""
+    default = TrainConfig().to_json()
+    values = config.to_json()
+    return {
+        name: value
+        for name, value in values.items()
+        if value != default[name] and name not in (*FREE, "data", "download")
+    }
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Looks at the test set with a run's stored weights, on the CPU in one thread.
+
+    Returns:
+        `figures`, and `test_digest` of the test set.
+
+    Raises:
+        RuntimeError: If the training's own look at the test set says something else.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        agent, config = load_agent(folder), read_config(folder / "config.json")
+        maker = make_scenes(config, load_data(config.data, seed=config.seed).test)
+        spec = agent.spec
+        seen = evaluate(
+            agent.network, maker, "test", glimpses=spec.glimpses, first=spec.first, gaze=config.gaze
+        )
+        found = figures(seen.correct, len(maker.pool)) | {"test_digest": digest(maker, "test")}
+    finally:
+        torch.set_num_threads(threads)
+    told = 100 - 100 * read_json(folder / "summary.json")["accuracy"][config.gaze][-1]
+    if abs(told - found["error"]) > APART:
+        raise RuntimeError(
+            f"{folder}: its weights have a test error of {found['error']:.2f} %, but its summary "
+            f"says {told:.2f} %"
+        )
+    return found
+
+
+def seed_result(
+    row: Row, folder: Path, found: dict[str, Any], summary: dict[str, Any], **facts: Any
+) -> dict[str, Any]:
+    """What is kept of one trained seed, in `result.json` of its folder.
+
+    Args:
+        row: What was trained.
+        folder: Its run folder.
+        found: `figures` on the test set, and `test_digest`.
+        summary: Of the run, as `run.summarize` makes it; `validation` is by gaze.
+        facts: preset, commit, and complete: whether it was trained to its recipe's end.
+    """
+    config = read_config(folder / "config.json")
+    keys = ("seconds", "updates", "images", "versions", "hardware", "images_by_split")
+    result = {
+        "row": row.name,
+        "seed": config.seed,
+        **found,
+        "validation": round(100 - 100 * summary["validation"][row.gaze or row.method][-1], 6),
+        "device": "cuda" if summary["hardware"]["gpu"] else "cpu",
+        "data": summary["data"],
+        "augmented": config.augment,
+        **{key: summary[key] for key in keys},
+        "threads": summary["hardware"]["threads"],
+        "recipe": recipe(config),
+        "train_command": train_command(config, facts["preset"]) if row.gaze else None,
+        **facts,
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str, Any]:
+    """A row of `docs/results/*.json` from its seeds.
+
+    Raises:
+        ValueError: If the seeds differ in recipe, test set, device, data or augmentation.
+    """
+    first = results[0]
+    for key in ("recipe", "test_digest", "device", "data", "augmented", "images_by_split"):
+        if any(result[key] != first[key] for result in results):
+            raise ValueError(f"the seeds of {row.name} differ in {key}; train them alike")
+    errors = [result["error"] for result in results]
+    by_glimpse = zip(*(result["by_glimpse"] for result in results), strict=True)
+
+    def each(key: str) -> list[Any]:
+        return [result[key] for result in results]
+
+    return {
+        "task": row.task,
+        "glimpses": row.glimpses,
+        "method": row.method,
+        "error": round(sum(errors) / len(errors), 4),
+        "interval": interval(errors),
+        "seeds": len(errors),
+        "augmented": first["augmented"],
+        "extra_supervision": "none",
+        "device": first["device"],
+        "headline": False,
+        "complete": all(each("complete")),
+        "rollouts": 1,
+        "errors": errors,
+        "by_glimpse": [round(sum(each) / len(each), 4) for each in by_glimpse] if row.gaze else [],
+        "validation": each("validation"),
+        "seed_numbers": each("seed"),
+        "data": first["data"],
+        "images_by_split": first["images_by_split"],
+        "test_digest": first["test_digest"],
+        "preset": first["preset"],
+        "recipe": first["recipe"],
+        "updates": each("updates"),
+        "images": each("images"),
+        "threads": each("threads"),
+        "wall_seconds": each("seconds"),
+        "command": command,
+        "train_command": first["train_command"],
+        "commit": sorted({str(commit) for commit in each("commit")}),
+        "versions": first["versions"],
+        "hardware": first["hardware"],
+    }
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["task"], row["glimpses"], row["method"], row["augmented"], row["device"]
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a folder of results, in its files' order; none where there is no folder."""
+    return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
+
+
+def write_row(new: dict[str, Any], folder: Path) -> Path:
+    """Puts a row into its task's file, in place of an older one of the same kind.
+
+    One kind is one task, budget, method, augmentation and device. Of the agents of a budget the
+    one with the least mean validation error becomes the headline.
+
+    Raises:
+        ValueError: If it was measured on another test set than the task's other rows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{new['task']}.json"
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    for row in rows:
+        if row["test_digest"] != new["test_digest"]:
+            raise ValueError(
+                f"{path} holds rows of another test set than this one's; choose another --results"
+            )
+    rows = sorted([row for row in rows if _key(row) != _key(new)] + [new], key=_key)
+    mark_headlines(rows)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(rows, indent=1) + "\n")
+    beside.replace(path)
+    return path
+
+
+def mark_headlines(rows: list[dict[str, Any]]) -> None:
+    """Sets `headline`: one agent for a task and budget, by validation error, never by test error.
+
+    Equal ones: the one without augmentation.
+    """
+
+    def badness(row: dict[str, Any]) -> tuple[float, bool]:
+        return sum(row["validation"]) / len(row["validation"]), row["augmented"]
+
+    best: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        row["headline"] = False
+        place = row["task"], row["glimpses"]
+        better = place not in best or badness(row) < badness(best[place])
+        if row["method"] == "saccade" and better:
+            best[place] = row
+    for row in best.values():
+        row["headline"] = True

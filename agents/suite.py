@@ -1,0 +1,194 @@
+"""The benchmark suite: its tasks, its rows by name, and what each row trains.
+
+The tasks of Mnih et al. 2014, "Recurrent Models of Visual Attention", tables 1 and 2. A row is a
+task with a budget of glimpses (`cluttered-60-8g`), the same looked at by a script with a reader
+trained for it (`cluttered-60-8g/random`), or a network that sees whole scenes
+(`cluttered-60/fc-64`).
+
+Recipes are those of `config.PRESETS`; a row chooses only glimpses, gaze and augmentation, and a
+recipe whose scenes or retina are not the task's is refused.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+from saccade.agents.config import PRESETS, TrainConfig
+from saccade.agents.gaze import SCRIPTS, Gaze
+from saccade.agents.references import REFERENCES
+
+SEEDS_HEADLINE, SEEDS = 5, 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the suite.
+
+    Attributes:
+        preset: The recipe it is trained by.
+        counts: Budgets of glimpses.
+        headline: The budget that gets `SEEDS_HEADLINE` seeds.
+        world: Options that make the task what it is; a recipe must have the same.
+        paper: Test errors in % of the paper (NIPS version), by budget for its agent, by method
+            for others; as text where only recalled, with "?" behind.
+    """
+
+    preset: str
+    counts: tuple[int, ...]
+    headline: int
+    world: dict[str, Any]
+    paper: Mapping[int | str, str]
+
+
+_60 = {"factor": 2, "size": 12, "scales": 3, "side": 60}
+_CLUTTER = {"scene": "cluttered", "clutter_size": 8}
+TASKS = {
+    "centered-28": Task(
+        "mnist-cpu", (2, 3, 4, 5, 6, 7), 6,
+        {"scene": "centered", "factor": 2, "size": 8, "scales": 1},
+        {2: "3.79", 3: "1.51", 4: "1.54", 5: "1.34", 6: "1.12", 7: "1.07", "fc-256": "1.69",
+         "cnn-paper": "1.21"},
+    ),
+    "translated-60": Task(
+        "translated-60", (4, 6, 8), 8, {"scene": "translated", **_60},
+        {4: "1.54", 6: "1.22", 8: "1.20", "fc-64": "6.42", "fc-256": "2.63", "cnn-paper": "1.62"},
+    ),
+    "cluttered-60": Task(
+        "cluttered-60", (4, 6, 8), 8, {**_CLUTTER, **_60, "clutter": 4},
+        {4: "4.96", 6: "4.08", 8: "4.04", "8/random": "14.4", "fc-64": "28.58", "fc-256": "11.96",
+         "cnn-paper": "8.09"},
+    ),
+    "cluttered-100": Task(
+        "cluttered-100", (4, 6, 8), 8,
+        {**_CLUTTER, **_60, "side": 100, "scales": 4, "clutter": 8},
+        {4: "9.41?", 6: "8.31?", 8: "8.11?", "8/random": "28.4?", "cnn-paper": "14.35?"},
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the suite.
+
+    Attributes:
+        task: A name in `TASKS`.
+        glimpses: The budget; 0 for networks that see whole scenes.
+        method: "saccade", a script's name, or a name in `REFERENCES`.
+    """
+
+    task: str
+    glimpses: int
+    method: str
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        budget = f"-{self.glimpses}g" if self.glimpses else ""
+        return f"{self.task}{budget}" + ("" if self.method == "saccade" else f"/{self.method}")
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds the protocol asks for."""
+        headline = self.method == "saccade" and self.glimpses == TASKS[self.task].headline
+        return SEEDS_HEADLINE if headline else SEEDS
+
+    @property
+    def gaze(self) -> Gaze | None:
+        """Who moves the eye; None where whole scenes are seen."""
+        if self.method == "saccade":
+            return "learned"
+        return next((gaze for gaze in get_args(Gaze) if gaze == self.method), None)
+
+    @property
+    def paper(self) -> str:
+        """The paper's error in %, "" where it has none."""
+        numbers = TASKS[self.task].paper
+        if not self.glimpses:
+            return numbers.get(self.method, "")
+        key = self.glimpses if self.method == "saccade" else f"{self.glimpses}/{self.method}"
+        return numbers.get(key, "")
+
+
+def _rows() -> dict[str, Row]:
+    rows = []
+    for name, task in TASKS.items():
+        rows += [Row(name, count, "saccade") for count in task.counts]
+        rows += [Row(name, count, script) for count in task.counts for script in SCRIPTS]
+        rows += [Row(name, 0, method) for method in REFERENCES]
+    return {row.name: row for row in rows}
+
+
+ROWS: dict[str, Row] = _rows()
+
+
+def find_row(name: str) -> Row:
+    """The row of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in ROWS:
+        some = "centered-28-6g, cluttered-60-8g/random, cluttered-60/fc-64"
+        raise ValueError(f"there is no row {name!r}; rows are called like {some} (--list)")
+    return ROWS[name]
+
+
+def row_config(row: Row, preset: str = "", augment: bool | None = None) -> TrainConfig:
+    """The recipe of a row.
+
+    Args:
+        row: What to train; networks that see whole scenes take of a recipe only scenes, batch and
+            updates.
+        preset: A recipe in place of the task's own.
+        augment: Whether to augment; as the recipe says unless given.
+
+    Raises:
+        ValueError: If the recipe has other scenes or another retina than the task.
+    """
+    task = TASKS[row.task]
+    preset = preset or task.preset
+    if preset not in PRESETS:
+        raise ValueError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
+    config = PRESETS[preset]
+    for name, value in task.world.items():
+        if getattr(config, name) != value:
+            raise ValueError(
+                f"preset {preset} has {name} {getattr(config, name)}, but {row.task} is {value}"
+            )
+    augment = config.augment if augment is None else augment
+    if row.gaze is None:
+        names = ("data", "scene", "side", "clutter", "clutter_size", "batch", "updates", "minutes")
+        return TrainConfig(**{name: getattr(config, name) for name in names}, augment=augment)
+    return replace(config, glimpses=row.glimpses, gaze=row.gaze, augment=augment, readers=False)
+
+
+def find_task(config: TrainConfig, side: int) -> str:
+    """The task that a configuration trains on scenes of this side; "" where it is none of them."""
+    for name, task in TASKS.items():
+        same = all(getattr(config, option) == value for option, value in task.world.items())
+        if same and name.endswith(f"-{side}"):
+            return name
+    return ""
+
+
+def train_arguments(config: TrainConfig, preset: str) -> list[str]:
+    """The arguments of `saccade train` that give this configuration, beginning from a preset."""
+    arguments = ["--preset", preset]
+    for field in fields(TrainConfig):
+        value, flag = getattr(config, field.name), field.name.replace("_", "-")
+        if value == getattr(PRESETS[preset], field.name):
+            continue
+        if isinstance(value, bool):
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            arguments += [f"--{flag}", str(value)]
+    return arguments
+
+
+def train_command(config: TrainConfig, preset: str) -> str:
+    """The same as it is typed, to any folder and from any place that has the data."""
+    base = PRESETS[preset]
+    data = config.data if config.data in ("digits", "mnist") else base.data
+    config = replace(config, out=base.out, data=data)
+    return shlex.join(["saccade", "train", *train_arguments(config, preset)])

@@ -1,0 +1,128 @@
+"""The benchmark's results as Markdown, beside the paper's."""
+
+from pathlib import Path
+from typing import Any
+
+from saccade.agents.gaze import SCRIPTS
+from saccade.agents.references import REFERENCES
+from saccade.agents.suite import SEEDS, TASKS, Row
+
+BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
+Rows = list[dict[str, Any]]
+
+
+def make_table(rows: Rows) -> str:
+    """Three tables: agents, gazes at an equal budget, and networks that see whole scenes."""
+    order = list(TASKS)
+    rows = sorted(rows, key=lambda row: (order.index(row["task"]), row["glimpses"], row["device"]))
+    parts = [_agents(rows), _gazes(rows), _whole(rows)]
+    notes = (
+        "Test error in %, mean over seeds, with the 95 % interval of that mean (Student's t); one "
+        "episode an image, at the policy's mode. Paper: Mnih et al. 2014, NIPS version, as quoted "
+        "by others; ? could not be confirmed."
+    )
+    if any(row["augmented"] for row in rows):
+        notes += " \\* with augmented training images."
+    if not all(row["complete"] for row in rows):
+        notes += " ~ cut short: fewer images than its recipe asks for."
+    return "\n\n".join([part for part in parts if part] + [notes])
+
+
+def put_table(text: str, table: str) -> str:
+    """A text with what stands between its two comment markers replaced by a table.
+
+    Raises:
+        ValueError: If it has not both markers, once, in order.
+    """
+    ends = text.count(BEGIN), text.count(END)
+    if ends != (1, 1) or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"there must be one {BEGIN} and, after it, one {END} to write between")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}"
+
+
+def write_table(rows: Rows, path: Path) -> None:
+    """Puts the table between the markers of a file."""
+    text = put_table(path.read_text(), make_table(rows))
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def _agents(rows: Rows) -> str:
+    lines = []
+    for row in rows:
+        if row["method"] != "saccade":
+            continue
+        kind = Row(row["task"], row["glimpses"], "saccade")
+        error = f"{row['error']:.2f}"
+        low_high = row["interval"]
+        seeds = f"{row['seeds']}" + (f" of {kind.seeds}" if row["seeds"] < kind.seeds else "")
+        lines.append(
+            [
+                row["task"],
+                str(row["glimpses"]),
+                f"**{error}**" if row["headline"] else error,
+                f"{low_high[0]:.2f} to {low_high[1]:.2f}" if low_high else "",
+                kind.paper,
+                seeds,
+                "yes" if row["augmented"] else "no",
+                row["extra_supervision"],
+                row["device"],
+                "to the end" if row["complete"] else "cut short",
+            ]
+        )
+    head = ["task", "glimpses", "error", "95 %", "paper", "seeds", "augmented", "supervision beside"
+            " labels", "device", "trained"]  # fmt: skip
+    return _markdown(head, lines)
+
+
+def _gazes(rows: Rows) -> str:
+    """A line for each budget for which a script was trained, beside the headline agent."""
+    lines = []
+    for row in rows:
+        if not row["headline"]:
+            continue
+        found = [_best(rows, row["task"], row["glimpses"], script) for script in SCRIPTS]
+        if any(found):
+            cells = [_cell(each) for each in (row, *found)]
+            paper = Row(row["task"], row["glimpses"], "random").paper
+            cells[1] += f" (paper {paper})" if paper else ""
+            lines.append([row["task"], str(row["glimpses"]), *cells])
+    return _markdown(["task", "glimpses", "learned gaze", *SCRIPTS], lines)
+
+
+def _whole(rows: Rows) -> str:
+    lines = []
+    for task in TASKS:
+        found = {name: _best(rows, task, 0, name) for name in REFERENCES}
+        if any(found.values()):
+            papers = [Row(task, 0, name).paper for name in REFERENCES]
+            cells = [
+                (_cell(row) + (f" (paper {paper})" if paper else "")).strip()
+                for row, paper in zip(found.values(), papers, strict=True)
+            ]
+            lines.append([task, *cells])
+    return _markdown(["task, whole scenes", *REFERENCES], lines)
+
+
+def _best(rows: Rows, task: str, glimpses: int, method: str) -> dict[str, Any] | None:
+    """Of a method's rows the one with the least validation error: references at their best."""
+    place = task, glimpses, method
+    found = [row for row in rows if (row["task"], row["glimpses"], row["method"]) == place]
+    return min(found, key=lambda row: sum(row["validation"]) / row["seeds"], default=None)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    marks = ("\\*" if row["augmented"] else "") + ("" if row["complete"] else "~")
+    few = "" if row["seeds"] >= SEEDS else f" ({row['seeds']} of {SEEDS} seeds)"
+    return f"{row['error']:.2f}{marks}{few}"
+
+
+def _markdown(head: list[str], lines: list[list[str]]) -> str:
+    if not lines:
+        return ""
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])

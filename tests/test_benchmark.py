@@ -1,0 +1,309 @@
+"""The benchmark: its rows, its protocol, its command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from saccade.agents import evaluate as evaluation
+from saccade.agents import optimize, results
+from saccade.agents.config import PRESETS, read_config
+from saccade.agents.evaluate import digest
+from saccade.agents.gaze import SCRIPTS
+from saccade.agents.references import REFERENCES
+from saccade.agents.results import make_row, read_rows
+from saccade.agents.seeds import Order, train_seed
+from saccade.agents.suite import ROWS, TASKS, Row, find_row, find_task, row_config
+from saccade.data import ImageSet
+from saccade.digits import draw_digits
+from saccade.scenes import SceneMaker
+from scripts import benchmark
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def order(tmp_path, monkeypatch):
+    """An order on a few digits, by recipes that take a second."""
+    digits = draw_digits(200, 0)
+    np.savez(tmp_path / "few.npz", images=digits.images[:, 0], labels=digits.labels)
+    small = {"what": 16, "where": 8, "hidden": 24, "policy_hidden": 8, "batch": 32, "updates": 12,
+             "warmup": 2, "eval_every": 6, "log_every": 5, "save_seconds": 0.0, "rollouts": 1,
+             "baseline": "learned", "minutes": 0.0}  # fmt: skip
+    for task in TASKS.values():
+        monkeypatch.setitem(PRESETS, task.preset, replace(PRESETS[task.preset], **small))
+    return Order(out=tmp_path / "runs", data=str(tmp_path / "few.npz"), device="cpu", threads=1)
+
+
+def result(order, row, seed=0):
+    return json.loads((order.seed(row, seed).out / "result.json").read_text())
+
+
+# What is in the suite ---------------------------------------------------------------------------
+
+
+def test_the_suite_is_the_papers():
+    budgets = {task: {row.glimpses for row in ROWS.values() if row.task == task} for task in TASKS}
+    assert budgets == {
+        "centered-28": {0, 2, 3, 4, 5, 6, 7},
+        "translated-60": {0, 4, 6, 8},
+        "cluttered-60": {0, 4, 6, 8},
+        "cluttered-100": {0, 4, 6, 8},
+    }
+    assert {row.method for row in ROWS.values()} == {"saccade", *SCRIPTS, *REFERENCES}
+    for name, row in ROWS.items():
+        assert find_row(name) is row
+        assert (row.gaze is None) == (row.glimpses == 0)
+    with pytest.raises(ValueError, match="no row 'cluttered-60-5g'"):
+        find_row("cluttered-60-5g")
+
+
+def test_five_seeds_for_headline_rows_three_for_others():
+    five = {name for name, row in ROWS.items() if row.seeds == 5}
+    assert five == {"centered-28-6g", "translated-60-8g", "cluttered-60-8g", "cluttered-100-8g"}
+    assert {row.seeds for name, row in ROWS.items() if name not in five} == {3}
+
+
+def test_recipes_have_the_tasks_scenes_and_retina():
+    worlds = {
+        "centered-28": ("centered", 8, 1),
+        "translated-60": ("translated", 12, 3),
+        "cluttered-60": ("cluttered", 12, 3),
+        "cluttered-100": ("cluttered", 12, 4),
+    }
+    for row in ROWS.values():
+        config = row_config(row).check()
+        scene, size, scales = worlds[row.task]
+        assert config.scene == scene
+        if scene == "cluttered":
+            assert config.clutter == {"cluttered-60": 4, "cluttered-100": 8}[row.task]
+            assert config.clutter_size == 8
+        if scene != "centered":
+            assert config.side == int(row.task.rpartition("-")[2])
+        if row.gaze:
+            assert (config.size, config.scales, config.factor) == (size, scales, 2)
+            assert find_task(config, config.side or 28) == row.task
+            # Gazes are compared at the same budget, by the same recipe.
+            learned = row_config(Row(row.task, row.glimpses, "saccade"))
+            assert config == replace(learned, gaze=row.gaze)
+            assert (config.glimpses, config.gaze) == (row.glimpses, row.gaze)
+        else:
+            agent = row_config(Row(row.task, TASKS[row.task].headline, "saccade"))
+            assert config.batch * config.updates == agent.batch * agent.updates
+            assert (config.augment, config.data) == (agent.augment, agent.data)
+
+
+@pytest.mark.parametrize("option", ["size", "scales", "side", "clutter", "factor", "scene"])
+def test_a_recipe_of_another_world_is_refused(option, monkeypatch):
+    other = {"scene": "translated"}.get(option, 5)
+    wrong = replace(PRESETS["cluttered-60"], **{option: other})
+    monkeypatch.setitem(PRESETS, "cluttered-60", wrong)
+    with pytest.raises(ValueError, match=f"has {option} {other}, but cluttered-60 is"):
+        row_config(find_row("cluttered-60-8g"))
+
+
+def test_recipes_can_be_chosen_and_augmentation_switched(monkeypatch):
+    monkeypatch.setitem(PRESETS, "demo", replace(PRESETS["cluttered-60"], batch=77))
+    row = find_row("cluttered-60-4g")
+    assert row_config(row, "demo").batch == 77
+    assert [row_config(row, augment=each).augment for each in (True, False)] == [True, False]
+    with pytest.raises(ValueError, match="no preset 'demi'"):
+        row_config(row, "demi")
+
+
+# The protocol -----------------------------------------------------------------------------------
+
+
+def test_the_test_set_is_looked_at_only_when_training_has_ended(order, monkeypatch):
+    events = []
+    keys, step = evaluation.split_keys, optimize.Optimizer.step
+    monkeypatch.setattr(
+        evaluation, "split_keys", lambda split, *rest: (events.append(split), keys(split, *rest))[1]
+    )
+    monkeypatch.setattr(
+        optimize.Optimizer, "step", lambda *args: (events.append("step"), step(*args))[1]
+    )
+    assert train_seed(find_row("centered-28-2g"), order, 0) == 0
+    last = max(number for number, event in enumerate(events) if event == "step")
+    assert events.count("step") == 12
+    assert "validation" in events[:last]
+    assert "test" not in events[:last]
+    assert "test" in events[last:]
+
+
+def test_the_test_set_is_one_and_the_same():
+    # Pinned: a test set that changes makes all that was measured before incomparable.
+    images = (torch.arange(12 * 28 * 28) * 37 % 251).to(torch.uint8).view(12, 1, 28, 28)
+    pool = ImageSet(images, torch.arange(12) % 10, tuple("0123456789"))
+    maker = SceneMaker(pool, "cluttered", 60)
+    assert digest(maker, "test") == digest(maker, "test", batch=5)
+    assert digest(maker, "test") == PINNED
+    assert digest(maker, "validation") != PINNED
+    assert digest(replace(maker, clutter=5), "test") != PINNED
+
+
+PINNED = "def27afc6c895584f3a27e0dd783548662ff262569e0b1aba82b6ea5dac707d7"
+
+
+def test_all_methods_and_seeds_see_one_test_set_and_train_on_what_they_are_told(order):
+    names = ("centered-28-2g", "centered-28-2g/random", "centered-28/fc-64")
+    rows = [find_row(name) for name in names]
+    for row in rows:
+        for seed in range(2):
+            assert train_seed(row, order, seed) == 0
+    found = [result(order, row, seed) for row in rows for seed in range(2)]
+    assert len({each["test_digest"] for each in found}) == 1
+    for each in found:
+        assert each["updates"] == 12
+        assert each["images"] == 12 * 32
+        assert each["complete"]
+        assert each["total"] == 20
+        assert each["error"] == 100 - 100 * each["correct"][-1] / 20
+        assert each["device"] == "cpu"
+    made = make_row(rows[0], found[:2], "command")
+    assert made["seeds"] == 2
+    assert made["error"] == pytest.approx(np.mean(made["errors"]))
+    assert made["rollouts"] == 1
+    assert len(made["by_glimpse"]) == 2
+    assert made["by_glimpse"][-1] == pytest.approx(made["error"])
+    assert made["extra_supervision"] == "none"
+    assert make_row(rows[2], found[4:], "command")["by_glimpse"] == []
+    with pytest.raises(ValueError, match="differ in augmented"):
+        make_row(rows[0], [found[0], found[1] | {"augmented": False}], "command")
+    # What was done is not done again, and not mixed with another recipe.
+    before = (order.seed(rows[0], 0).out / "trainer.pt").stat().st_mtime_ns
+    assert train_seed(rows[0], order, 0) == 0
+    assert (order.seed(rows[0], 0).out / "trainer.pt").stat().st_mtime_ns == before
+    with pytest.raises(ValueError, match="was begun with updates 12, but 13 is asked for"):
+        train_seed(rows[0], replace(order, updates=13), 0)
+
+
+def test_the_number_is_that_of_the_stored_weights_at_the_mode(order, monkeypatch):
+    row = find_row("centered-28-3g")
+    noisy = replace(PRESETS["mnist-cpu"], sigma=0.5, rollouts=4)  # of training alone
+    monkeypatch.setitem(PRESETS, "mnist-cpu", noisy)
+    assert train_seed(row, order, 0) == 0
+    folder = order.seed(row, 0).out
+    summary = json.loads((folder / "summary.json").read_text())
+    found = result(order, row)
+    assert found["by_glimpse"] == pytest.approx(
+        [100 - 100 * each for each in summary["accuracy"]["learned"]], abs=1e-3
+    )
+    assert results.measure(folder)["correct"] == found["correct"]
+    (folder / "summary.json").write_text(
+        json.dumps(summary | {"accuracy": {"learned": [1 - found["error"] / 200]}})
+    )
+    with pytest.raises(RuntimeError, match="but its summary says"):
+        results.measure(folder)
+
+
+def test_what_was_cut_short_is_marked(order):
+    row = find_row("centered-28/fc-64")
+    assert train_seed(row, replace(order, updates=3), 0) == 0
+    found = result(order, row)
+    assert not found["complete"]
+
+
+def test_a_stopped_seed_goes_on_to_the_very_same_weights(order, tmp_path, monkeypatch):
+    row = find_row("centered-28-2g")
+    straight = replace(order, out=tmp_path / "straight")
+    assert train_seed(row, straight, 0) == 0
+    step, stops = optimize.Optimizer.step, []
+
+    def interrupted(self, loss, update):
+        if update == 7 and not stops:
+            stops.append(update)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, loss, update)
+
+    monkeypatch.setattr(optimize.Optimizer, "step", interrupted)
+    assert train_seed(row, order, 0) == 130
+    assert not (order.seed(row, 0).out / "result.json").exists()
+    assert train_seed(row, order, 0) == 0
+    assert stops == [7]
+    one, other = (
+        load_file(each.seed(row, 0).out / "model.safetensors") for each in (straight, order)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert result(order, row)["correct"] == result(straight, row)["correct"]
+
+
+def test_minutes_become_updates_that_are_kept(order):
+    row, short = find_row("centered-28/fc-64"), replace(order, minutes=0.05)
+    assert train_seed(row, short, 0) == 0
+    config = read_config(short.seed(row, 0).out / "config.json")
+    assert config.minutes == 0
+    assert result(short, row)["updates"] == config.updates
+    assert train_seed(row, short, 0) == 0
+
+
+# The command ------------------------------------------------------------------------------------
+
+
+def test_the_command_trains_rows_and_writes_them(order, tmp_path, monkeypatch, capsys):
+    def in_this_process(work, order, jobs, extra):
+        return [train_seed(row, order, seed) for row, seed in work]
+
+    monkeypatch.setattr(benchmark, "run_jobs", in_this_process)
+    folders = ["--out", str(order.out), "--results", str(tmp_path / "results")]
+    same = ["--data", order.data, "--device", "cpu", "--threads", "1", "--no-augment", *folders]
+    assert benchmark.main(["centered-28-2g", "centered-28/fc-64", "--seeds", "2", *same]) == 0
+    rows = read_rows(tmp_path / "results")
+    assert [row["method"] for row in rows] == ["fc-64", "saccade"]
+    assert [row["headline"] for row in rows] == [False, True]
+    assert not any(row["augmented"] for row in rows)
+    assert rows[1]["command"].startswith("python scripts/benchmark.py centered-28-2g --seeds 2 ")
+    assert rows[1]["train_command"].startswith("saccade train --preset mnist-cpu ")
+    for name in ("commit", "versions", "hardware", "wall_seconds", "updates", "images", "threads"):
+        assert rows[1][name]
+    capsys.readouterr()
+    assert benchmark.main(["--table", *folders]) == 0
+    assert "| centered-28 | 2 |" in capsys.readouterr().out
+    page = tmp_path / "page.md"
+    page.write_text("<!-- benchmark --> <!-- /benchmark -->")
+    assert benchmark.main(["--table", "--write", str(page), *folders]) == 0
+    assert "| centered-28 | 2 |" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "name a row"),
+        (["cluttered-60"], "there is no row 'cluttered-60'"),
+        (["cluttered-60-8g", "--preset", "mnist-cpu"], "but cluttered-60 is"),
+        (["--ship", "cluttered-60-8g/random"], "is no agent"),
+        (["--ship", "cluttered-60-4g"], "train it first"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(arguments, sentence, tmp_path, capsys):
+    assert benchmark.main([*arguments, "--results", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_list_of_rows(capsys):
+    assert benchmark.main(["--list"]) == 0
+    assert capsys.readouterr().out.split() == list(ROWS)
+
+
+def test_ctrl_c_stops_all_seeds_side_by_side(order, tmp_path):
+    command = [sys.executable, "scripts/benchmark.py", "centered-28/fc-64", "--seeds", "2"]
+    command += ["--jobs", "2", "--updates", "1000000", "--data", order.data, "--device", "cpu"]
+    command += ["--out", str(order.out), "--results", str(tmp_path / "results")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while len(list(order.out.rglob("config.json"))) < 2 and time.monotonic() - begun < 120:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count("stopped") == 2
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,301 @@
+"""`saccade doubt`: what it measures, on what it chooses, and what it writes."""
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from saccade.agents import doubt
+from saccade.agents.belief import doubt_about, measure_belief, measure_strange
+from saccade.agents.cli import main
+from saccade.agents.doubt import Effort, over_seeds, pair
+from saccade.agents.doubt_page import verdict
+from saccade.agents.evaluate import split_keys
+from saccade.agents.full_look import FullLook, Seen, look_at_split, look_fully
+from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
+from saccade.agents.gaze import SCRIPTS
+from saccade.agents.stopping import measure_stopping, paired_bound
+from saccade.agents.stress import (
+    break_by_corruption,
+    break_by_layout,
+    first_scenes,
+    network_system,
+    strange_scenes,
+)
+from saccade.corruptions import KINDS
+from saccade.digits import draw_digits
+from tests.test_halting import MAKER, POOL, T, make_agent
+
+SMALL = shlex.split(
+    "--scene translated --side 36 --size 6 --scales 2 --glimpses 3 --what 16 --where 8 "
+    "--hidden 24 --policy-hidden 8 --batch 32 --updates 25 --lr 0.005 --warmup 2 --early 0.5 "
+    "--log-every 10 --eval-every 25 --threads 1 --device cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with drawn digits and two runs on them, of two seeds."""
+    path = tmp_path_factory.mktemp("doubt")
+    digits = draw_digits(420, 0)
+    np.savez(path / "digits.npz", images=digits.images[:, 0].numpy(), labels=digits.labels.numpy())
+    for seed in "01":
+        words = ["train", "--data", str(path / "digits.npz"), "--out", str(path / f"run{seed}")]
+        assert main([*words, "--seed", seed, *SMALL]) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _little(monkeypatch):
+    few = Effort(test=60, validation=60, train=100, strange=10, corrupted=6, path=20)
+    monkeypatch.setattr(doubt, "QUICK", few)
+
+
+def test_a_run_is_doubted(folder, capsys):
+    run = folder / "run0"
+    assert main(["doubt", str(run), "--quick", "--json", str(folder / "all.json")]) == 0
+    shown = capsys.readouterr().out
+    found = json.loads((folder / "all.json").read_text())
+    assert found == json.loads((run / "doubt" / "doubt.json").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    errors = [100 * (1 - value) for value in summary["accuracy"]["learned"]]
+    assert found["anytime"] == pytest.approx(errors, abs=1e-3)  # the very test scenes of training
+    for name in ("random", "center", "raster"):
+        own = [100 * (1 - value) for value in summary["accuracy"][name]]
+        assert found["policy"]["own"][name] == pytest.approx(own, abs=1e-3)
+    assert set(found["stop"]["rules"]) == {"confidence", "entropy", "learned"}
+    assert set(found["corrupted"]["errors"]["saccade"]) == {"clean", *KINDS, "mean"}
+    assert set(found["strange"]["auroc"]) == {"latin", "greek", "empty", "noise"}
+    text = (run / "doubt" / "doubt.md").read_text()
+    for words in ("Stopping early", "Calibration", "zigzag", "What the policy adds"):
+        assert words in text
+        assert words in shown
+    assert "the agent's own reader, which favors" in " ".join(shown.split())
+    for picture in ("stopping", "reliability", "risk", "corruptions"):
+        assert (run / "doubt" / f"{picture}.png").stat().st_size > 5000
+        assert f"]({picture}.png)" in text
+    first = {key: value for key, value in found.items() if key not in ("seconds", "stop")}
+    assert main(["doubt", str(run), "--quick", "--json", str(folder / "all.json")]) == 0
+    again = json.loads((folder / "all.json").read_text())
+    assert {key: again[key] for key in first} == first
+    assert again["stop"]["rules"] == found["stop"]["rules"]
+
+
+def test_seeds_readers_and_references(folder, capsys):
+    runs = [str(folder / "run0"), str(folder / "run1")]
+    options = ["--quick", "--readers", "4", "--references", "3", "--out", str(folder / "out")]
+    assert main(["doubt", *runs, *options]) == 0
+    whole = json.loads((folder / "out" / "together.json").read_text())
+    results = list(whole["runs"].values())
+    assert len(results) == 2
+    errors = [result["anytime"][-1] for result in results]
+    assert whole["together"]["error"]["values"] == errors
+    assert whole["together"]["error"]["mean"] == pytest.approx(sum(errors) / 2)
+    for result in results:
+        policy = result["policy"]
+        assert set(policy["trained"]) == {"random", "center", "raster", "fixed"}
+        best = min(values[-1] for values in policy["trained"].values())
+        assert policy["gain"] == pytest.approx(best - policy["own"]["learned"][-1])
+        assert set(result["corrupted"]["errors"]) == {
+            "saccade", "fc-64", "fc-256", "cnn-paper", "cnn-small"
+        }  # fmt: skip
+    text = (folder / "out" / "run0" / "doubt.md").read_text()
+    assert "trained 4 updates (the agent: 25)" in text
+    assert "at a disadvantage" in text
+    assert "Updates of training: fc-64 3, fc-256 3, cnn-paper 3, cnn-small 3." in text
+    assert "fixed" not in SCRIPTS
+    capsys.readouterr()
+    # What was trained is there the next time, also where it is not asked for.
+    assert main(["doubt", runs[0], "--quick", "--out", str(folder / "out" / "run0")]) == 0
+    assert "cnn-small" in capsys.readouterr().out
+
+
+def test_what_cannot_be_doubted(folder, capsys):
+    def says(*words):
+        assert main(["doubt", *map(str, words)]) == 2
+        return capsys.readouterr().err
+
+    run = folder / "run0"
+    assert "config.json" in says(folder / "nothing") or "no run" in says(folder / "nothing")
+    assert "given twice" in says(run, run)
+    assert "0 or more" in says(run, "--readers", -1)
+    assert "no folder" in says(run, "--json", folder / "not" / "there.json")
+    world = folder / "world"
+    world.mkdir()
+    (world / "config.json").write_text(json.dumps({"config": {"env": "saccade/Catch-v0"}}))
+    assert "plays in a world" in says(world)
+
+
+def seen_by(agent, count=40):
+    keys = split_keys("test", count, "cpu")
+    return look_at_split(agent, MAKER, keys)
+
+
+def test_choices_do_not_look_at_test_labels():
+    agent = make_agent()
+    seen = {split: seen_by(agent) for split in ("train", "validation", "test")}
+    stop, _ = measure_stopping(agent, seen)
+    belief = measure_belief(seen)
+    seen["test"] = seen["test"]._replace(labels=(POOL.labels + 1) % 10)  # planted: all others
+    other, _ = measure_stopping(agent, seen)
+    for kind, rule in stop["rules"].items():
+        assert other["rules"][kind]["chosen"]["threshold"] == rule["chosen"]["threshold"]
+        assert other["rules"][kind]["curve"] != rule["curve"]  # while what is told differs
+    assert other["best"] == stop["best"]
+    assert measure_belief(seen)["temperature"] == belief["temperature"]
+
+
+def test_stopping_by_hand():
+    # Two scenes: one is right and sure from the start, the other right and sure only at the end.
+    sure, unsure = torch.tensor([9.0, 0.0]), torch.tensor([0.0, 0.1])
+    logits = torch.stack([torch.stack([sure] * T), torch.stack([unsure] * (T - 1) + [sure])])
+    look = FullLook(logits.repeat(100, 1, 1), torch.zeros(200, T, 24), torch.zeros(200, T, 2))
+    seen = Seen(look, torch.zeros(200, dtype=torch.int64))
+    found, _ = measure_stopping(make_agent(), {"train": seen, "validation": seen, "test": seen})
+    for kind in ("confidence", "entropy"):
+        chosen = found["rules"][kind]["chosen"]
+        assert chosen["glimpses"] == 3
+        assert chosen["saved"] == pytest.approx(40)
+        assert chosen["worse"] == [0, 0, 0]
+        one = found["rules"][kind]["curve"][0]
+        assert one == pytest.approx([1, 50])
+    belief = measure_belief({"validation": seen, "test": seen})
+    assert belief["raw"]["ece"][0] == pytest.approx(100 * abs(0.5 * 0.525) + 0.006, abs=0.01)
+    assert belief["aurc_least"][-1] == 0
+
+
+def test_paired_bound_by_hand():
+    mean, low, high = paired_bound(torch.tensor([1.0, 0, 0, -1]).double())
+    half = 196 * (2 / 3) ** 0.5 / 2
+    assert (mean, low, high) == pytest.approx((0, -half, half))
+
+
+def test_over_seeds_by_hand():
+    assert over_seeds([2.0])["interval"] is None
+    found = over_seeds([1.0, 2.0, 3.0])
+    assert found["mean"] == 2
+    assert found["interval"] == pytest.approx([2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5], abs=1e-3)
+
+
+def test_runs_of_several_tasks_are_not_paired():
+    kinds = [{"data": "a", "scene": "centered", "shape": [1, 2, 2], "glimpses": n} for n in (3, 4)]
+    with pytest.raises(ValueError, match="several tasks"):
+        pair(kinds)
+
+
+def test_the_fixed_scanpath_is_the_greedy_one():
+    agent = make_agent(glimpses=2)
+    scenes, labels, keys = first_scenes(MAKER, "validation", 40)
+    path = best_fixed(agent, scenes, labels, grid=3)
+    places = torch.cartesian_prod(*[torch.tensor([-2 / 3, 0, 2 / 3])] * 2)
+
+    def loss(*steps):
+        gaze = fixed_gaze(torch.stack([*steps, *[places[0]] * (2 - len(steps))]))
+        look = look_fully(agent, scenes, keys, gaze=gaze)
+        return float(F.cross_entropy(look.logits[:, len(steps) - 1], labels))
+
+    first = min(places, key=lambda place: loss(place))
+    second = min(places, key=lambda place: loss(first, place))
+    assert torch.allclose(path, torch.stack([first, second]))
+    with fixed_script(path) as name:
+        assert torch.equal(SCRIPTS[name](1, 2, keys), path[1].expand(40, 2))
+    assert name not in SCRIPTS
+
+
+def test_a_reader_that_is_random_finds_nothing_strange_in_the_usual():
+    agent = make_agent()
+    scenes, _, keys = first_scenes(MAKER, "test", 40)
+    doubts = doubt_about(agent, scenes, keys, 0.1, 2.0)
+    assert all(value.shape == (40,) for value in doubts.values())
+    assert doubts["disagreement, noise"].min() > -1e-9
+    order = doubts["confidence"].argsort(stable=True)
+    assert doubts["confidence"].max() <= 0.9
+    assert doubts["entropy"][order[-1]] > doubts["entropy"][order[0]]
+    found = measure_strange(agent, MAKER, 20, 0.1, 1.0)
+    for values in found["auroc"].values():
+        assert values["confidence"] == pytest.approx(values["confidence, scaled"])
+        assert all(0 <= value <= 1 for value in values.values())
+
+
+def test_strange_scenes_are_of_the_same_layout():
+    made = strange_scenes(MAKER, 9)
+    for scenes in made.values():
+        assert scenes.shape == (9, 1, 40, 40)
+        assert scenes.dtype == torch.uint8
+    plain = strange_scenes(replace(MAKER, layout="translated"), 9)
+    assert plain["empty"].max() == 0
+    assert made["empty"].max() > 0  # clutter is left
+    assert plain["latin"].flatten(1).amax(1).min() > 200
+    assert not torch.equal(plain["latin"], plain["greek"])
+    assert made["noise"].float().mean() == pytest.approx(127.5, abs=5)
+    wide = draw_digits(20, 1)
+    centered = replace(MAKER, pool=replace(wide, images=wide.images[:, :, 4:24]), layout="centered")
+    assert {scenes.shape for scenes in strange_scenes(centered, 3).values()} == {(3, 1, 20, 28)}
+
+
+def test_systems_are_broken_on_the_same_scenes():
+    given = {"right": [], "wrong": []}
+
+    def system(name, answer):
+        def act(scenes, keys):
+            given[name].append(scenes)
+            return answer[: len(scenes)]
+
+        return act
+
+    systems = {
+        "right": system("right", POOL.labels),
+        "wrong": system("wrong", (POOL.labels + 1) % 10),
+    }
+    found = break_by_corruption(systems, MAKER, 30, kinds=("fog", "shear"), severities=(1, 5))
+    right = found["errors"]["right"]
+    assert right == {"clean": 0, "fog": [0, 0], "shear": [0, 0], "mean": 0}
+    assert found["errors"]["wrong"]["fog"] == [100, 100]
+    assert len(given["right"]) == 5
+    assert all(map(torch.equal, given["right"], given["wrong"]))
+    assert torch.equal(given["right"][0], first_scenes(MAKER, "test", 30)[0])
+
+    sizes = break_by_layout(systems, MAKER, 5)
+    assert set(sizes) == {"clutter", "side", "size"}
+    assert sizes["side"]["steps"] == [40, 50, 60, 80, 120]
+    assert {scenes.shape[-1] for scenes in given["right"]} == {40, 50, 60, 80, 120}
+    assert sizes["clutter"]["errors"]["right"] == [0] * 6
+    centered = break_by_layout(systems, replace(MAKER, layout="centered"), 5)
+    assert set(centered) == {"side", "size"}
+    assert centered["side"]["steps"] == [28, 36, 42, 56, 84]
+
+
+def test_networks_of_one_size_see_others_resized():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(9, 2, bias=False))
+
+    class Scaled(nn.Module):
+        def forward(self, scenes):
+            return network(scenes.float() / 255)
+
+    with torch.no_grad():
+        network[1].weight[:] = torch.tensor([[1.0], [0.0]]).expand(2, 9)
+        network[1].weight[1] = 0.5
+    system = network_system(Scaled(), 3, 3)
+    for side in (3, 6, 9):
+        assert system(torch.full((4, 1, side, side), 200, dtype=torch.uint8), None).tolist() == [
+            0, 0, 0, 0
+        ]  # fmt: skip
+
+
+def test_the_verdict_says_where_another_is_better():
+    agent = {"clean": 2.0, "fog": [10, 20], "zigzag": [10, 20], "mean": 15}
+    other = {"clean": 1.0, "fog": [20, 30], "zigzag": [1, 2], "mean": 13}
+    words = verdict({"saccade": agent, "cnn": other})
+    assert words.startswith("cnn errs 1.0 points less on clean scenes")
+    assert words.endswith("and less than saccade under 1 of 2 corruptions.")
+    assert "--references" in verdict({"saccade": agent})
+
+
+def test_a_folder_of_its_own_unless_told(folder):
+    assert doubt.default_folder(Path("some/run")) == Path("some/run/doubt")

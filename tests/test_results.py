@@ -1,0 +1,98 @@
+"""Results of the benchmark: intervals, headlines, rows and the table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from saccade.agents.results import interval, mark_headlines, read_rows, write_row
+from saccade.agents.table import make_table, put_table
+
+
+def test_the_interval_is_students():
+    # Mean 2, standard deviation 1, error 1 / sqrt(3), times 4.302653.
+    assert interval([1.0, 2.0, 3.0]) == [round(2 - 2.484138, 4), round(2 + 2.484138, 4)]
+    assert interval([1.5]) is None
+    assert interval([0.7, 0.7]) == [0.7, 0.7]
+    with pytest.raises(ValueError, match="up to 9 seeds"):
+        interval([1.0] * 10)
+
+
+@pytest.mark.parametrize("count", range(2, 10))
+def test_the_interval_agrees_with_scipy(count):
+    stats = pytest.importorskip("scipy.stats")
+    errors = np.random.default_rng(count).uniform(1, 3, count)
+    wanted = stats.t.interval(0.95, count - 1, loc=errors.mean(), scale=stats.sem(errors))
+    assert interval(errors.tolist()) == pytest.approx(wanted, abs=1e-3)
+
+
+def agent_row(**other):
+    row = {
+        "task": "cluttered-60", "glimpses": 8, "method": "saccade", "error": 2.0,
+        "interval": [1.5, 2.5], "seeds": 5, "augmented": True, "extra_supervision": "none",
+        "device": "cpu", "headline": True, "complete": True, "validation": [2.0],
+        "test_digest": "abc",
+    }  # fmt: skip
+    return row | other
+
+
+def test_the_headline_is_chosen_by_validation_and_never_by_test():
+    rows = [
+        agent_row(validation=[2.0, 2.2], error=9.0),
+        agent_row(validation=[2.1, 2.3], error=1.0, augmented=False),
+        agent_row(validation=[0.1], error=0.1, method="raster"),
+        agent_row(validation=[5.0], glimpses=4),
+    ]
+    mark_headlines(rows)
+    assert [row["headline"] for row in rows] == [True, False, False, True]
+    rows[1]["validation"] = [2.0, 2.2]  # equal: without augmentation
+    mark_headlines(rows)
+    assert [row["headline"] for row in rows] == [False, True, False, True]
+
+
+def test_a_row_takes_the_place_of_its_own_kind(tmp_path):
+    write_row(agent_row(), tmp_path)
+    write_row(agent_row(augmented=False, validation=[3.0]), tmp_path)
+    write_row(agent_row(device="cuda", validation=[1.0]), tmp_path)
+    path = write_row(agent_row(error=1.5), tmp_path)
+    rows = json.loads(path.read_text())
+    assert len(rows) == 3
+    assert [row["device"] for row in rows if row["headline"]] == ["cuda"]
+    assert [row["error"] for row in rows if row["augmented"] and row["device"] == "cpu"] == [1.5]
+    assert read_rows(tmp_path) == rows
+    with pytest.raises(ValueError, match="another test set"):
+        write_row(agent_row(test_digest="xyz"), tmp_path)
+
+
+def test_the_table_has_the_papers_numbers_beside_ours():
+    rows = [
+        agent_row(),
+        agent_row(augmented=False, headline=False, error=2.75, interval=None, seeds=3),
+        agent_row(method="random", headline=False, error=12.34, seeds=3, augmented=False),
+        agent_row(method="cnn-paper", glimpses=0, headline=False, error=7.0, seeds=3),
+        agent_row(task="cluttered-100", error=4.0),
+    ]
+    agents, gazes, whole, notes = make_table(rows).split("\n\n")
+    assert "| cluttered-60 | 8 | **2.00** | 1.50 to 2.50 | 4.04 | 5 | yes | none | cpu" in agents
+    assert "| cluttered-60 | 8 | 2.75 |  | 4.04 | 3 of 5 | no | none | cpu" in agents
+    assert "| cluttered-100 | 8 | **4.00** | 1.50 to 2.50 | 8.11? | 5 |" in agents
+    assert "| cluttered-60 | 8 | 2.00\\* | 12.34 (paper 14.4) |  |  |" in gazes
+    assert "| cluttered-60 | (paper 28.58) | (paper 11.96) | 7.00\\* (paper 8.09) |  |" in whole
+    assert "could not be confirmed" in notes
+    for part in (agents, gazes, whole):
+        assert len({line.count("|") for line in part.splitlines()}) == 1
+
+
+def test_the_table_goes_between_two_markers():
+    text = "before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n"
+    new = put_table(text, "TABLE")
+    assert new == "before\n<!-- benchmark -->\nTABLE\n<!-- /benchmark -->\nafter\n"
+    assert put_table(new, "TABLE") == new
+    for broken in ("", text + text, "<!-- /benchmark --> <!-- benchmark -->"):
+        with pytest.raises(ValueError, match="there must be one"):
+            put_table(broken, "TABLE")
+
+
+def test_what_was_cut_short_is_said_in_the_table():
+    assert "cut short" in make_table([agent_row(complete=False)])
+    assert "cut short" not in make_table([agent_row()])
