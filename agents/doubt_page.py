@@ -34,7 +34,8 @@ def make_sheets(result: dict[str, Any]) -> list[Sheet]:
 def show_sheets(sheets: Sequence[Sheet], console: Console) -> None:
     """Prints tables."""
     for sheet in sheets:
-        table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD)
+        table.collapse_padding, table.pad_edge = True, False
         for number, name in enumerate(sheet.head):
             table.add_column(name, justify="right" if number else "left", no_wrap=not number)
         for row in sheet.rows:
@@ -81,7 +82,7 @@ def _stopping(result: dict[str, Any]) -> list[Sheet]:
                 f"{chosen['saved']:.1f}",
                 f"{chosen['error']:.2f}",
                 f"{mean:+.2f}",
-                f"{low:+.2f} to {high:+.2f}",
+                f"{low:+.2f} {high:+.2f}",
             ]
         )
     time_note = (
@@ -92,11 +93,11 @@ def _stopping(result: dict[str, Any]) -> list[Sheet]:
     )
     chosen_sheet = Sheet(
         f"Stopping early, all {total} glimpses beside it",
-        ["rule", "threshold", "glimpses", "saved, %", "error, %", "worse by", "95 %"],
+        ["rule", "threshold", "glimpses", "saved, %", "error, %", "worse", "95 %"],
         rows,
         "Each threshold is the one on validation scenes "
         f"({scenes['validation']:,}) down to which no more than {stop['tolerance']:.2g} points of "
-        f"error are added. Worse by: points of error; interval paired over test scenes. "
+        f"error are added. Worse: by points of error; interval paired over test scenes. "
         f"{time_note}",
     )
     wanted = [each["wanted"] for each in next(iter(rules.values()))["budgets"]]
@@ -146,10 +147,10 @@ def _calibration(result: dict[str, Any]) -> Sheet:
         ],
         rows,
         "ECE in 15 bins of equal width: as it is; scaled by a temperature (heat) for each number "
-        "of glimpses; twofold, by one that depends on the belief's entropy too, and that in bins of "
-        "equal counts as well. All are fitted on validation scenes. Chance: the ECE that a perfectly "
-        "calibrated belief shows at this number of scenes. Least: the AURC of a confidence that "
-        "knows which answers are right.",
+        "of glimpses; twofold, by one that depends on the belief's entropy too, and that in bins "
+        "of equal counts as well. All are fitted on validation scenes. Chance: the ECE that a "
+        "perfectly calibrated belief shows at this number of scenes. Least: the AURC of a "
+        "confidence that knows which answers are right.",
     )
 
 

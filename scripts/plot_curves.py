@@ -38,12 +38,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="picture to write")
     args = parser.parse_args()
     figure = new_figure(3.2 * len(args.runs), 2.6)
+    figure.set_layout_engine("constrained")
     panels = figure.subplots(1, len(args.runs), squeeze=False, sharey=True)[0]
     for panel, run in zip(panels, args.runs, strict=True):
         for gaze, color in (("random", "0.6"), ("learned", "C0")):
             updates, shares = curve(run, gaze)
             panel.plot(updates, [100 * share for share in shares], color=color, label=gaze)
         panel.set(title=title(run), xlabel="updates", ylim=(0, 101))
+        panel.locator_params(axis="x", nbins=4)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("validation, %")
     panels[0].legend(frameon=False)
