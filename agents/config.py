@@ -91,6 +91,9 @@ class TrainConfig:
     """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
     policy_weight: float = 0.01
     """Weight of the REINFORCE loss beside the others; its advantages are normalized."""
+    routing: Literal["apart", "shared"] = "apart"
+    """What the REINFORCE loss trains: the policy, or with it all that sees and remembers (as in
+    the paper), so that what is needed to choose a place is remembered too."""
     discount: float = 1.0
     """Discount of later rewards, 0 to 1; 1 counts all that a saccade leads to."""
     early: float = 0.0
@@ -158,7 +161,8 @@ class TrainConfig:
             ("first", ("center", "random", "learned")), ("join", ("add", "multiply")),
             ("scene", ("centered", "translated", "cluttered")),
             ("reward", ("terminal", "dense")), ("optimizer", ("adamw", "adam")),
-            ("baseline", ("learned", "leave-one-out")), ("precision", ("float32", "bfloat16")),
+            ("baseline", ("learned", "leave-one-out")), ("routing", ("apart", "shared")),
+            ("precision", ("float32", "bfloat16")),
         ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -235,8 +239,9 @@ def read_config(path: Path) -> TrainConfig:
 
 # What paid, one option at a time: docs/ablations.md.
 _GOOD = TrainConfig(
-    data="mnist", augment=True, what=512, reward="dense", early=0.5, precision="bfloat16"
-)
+    data="mnist", augment=True, core="gru", what=512, lr=2e-3, reward="dense", early=0.5,
+    routing="shared", precision="bfloat16",
+)  # fmt: skip
 _PAPER_60 = replace(_GOOD, scene="translated", side=60, size=12, scales=3, glimpses=8)
 _WORLD = TrainConfig(
     core="gru", what=64, where=64, hidden=128, policy_hidden=64, lr=2e-3, warmup=50, sigma=0.15,
@@ -246,10 +251,10 @@ _WORLD = TrainConfig(
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
     "mnist-cpu": replace(_GOOD, updates=36_000, out=Path("runs/mnist-cpu")),
-    "translated-60": replace(_PAPER_60, updates=60_000),
-    "cluttered-60": replace(_PAPER_60, scene="cluttered", updates=60_000),
+    "translated-60": replace(_PAPER_60, updates=45_000),
+    "cluttered-60": replace(_PAPER_60, scene="cluttered", updates=45_000),
     "cluttered-100": replace(
-        _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, updates=60_000
+        _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, updates=45_000
     ),
     "demo": TrainConfig(
         scene="translated", side=60, size=6, scales=3, glimpses=4, reward="dense", early=0.5,

@@ -15,11 +15,16 @@ from saccade.agents.ranks import mean_over_ranks
 from saccade.agents.rollout import Rollout
 from saccade.network import GaussianPolicy
 
-# Which loss trains which modules of the network, and no other.
-ROUTING: dict[str, frozenset[str]] = {
+# Which loss trains which modules of the network, and no other. Where all is shared, what sees and
+# remembers also learns from REINFORCE what is needed to choose a place.
+_APART = {
     "classify": frozenset({"encoder", "core", "classifier"}),
     "policy": frozenset({"policy"}),
     "baseline": frozenset({"baseline"}),
+}
+ROUTING: dict[str, dict[str, frozenset[str]]] = {
+    "apart": _APART,
+    "shared": _APART | {"policy": frozenset({"encoder", "core", "policy"})},
 }
 
 

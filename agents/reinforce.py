@@ -5,7 +5,8 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 
 - AdamW with warm-up, cosine and gradient clipping, in place of SGD with momentum
 - advantages are normalized over the batch; the REINFORCE loss has a weight of its own
-- the policy has a hidden layer and a tanh mean, and sees the core's state detached
+- the policy has a hidden layer and a tanh mean, and, unless the routing is shared as in the
+  paper, sees the core's state detached
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine augmentation
@@ -115,6 +116,7 @@ class Reinforce:
             gaze=config.gaze,
             learned_first=config.first == "learned",
             sigma=config.sigma,
+            routing=config.routing,
         )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(

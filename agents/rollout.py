@@ -22,7 +22,8 @@ class Rollout(NamedTuple):
         scanpath: The record, without gradients.
         logits: `(N, T, K)` after each glimpse; gradients to classifier, core and encoder.
         values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
-        means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy alone.
+        means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy, and where
+            the routing is shared to core and encoder.
         samples: `(N, A, 2)` what was drawn around it, unclipped; no gradients.
         target: `(N,)` int64 labels.
     """
@@ -44,11 +45,13 @@ def rollout(
     gaze: Gaze = "learned",
     learned_first: bool = False,
     sigma: float = 0.0,
+    routing: str = "apart",
 ) -> Rollout:
     """Plays one batch of episodes to their end.
 
-    Gradients are cut here, in this one place: policy and baseline read detached features, and a
-    location is detached where it is sampled (the routing that `objectives.ROUTING` declares).
+    Gradients are cut here, in this one place: the baseline reads detached features, so does the
+    policy unless the routing is shared, and a location is detached where it is sampled (what
+    `objectives.ROUTING` declares).
 
     Args:
         network: Who looks.
@@ -58,6 +61,7 @@ def rollout(
         gaze: "learned", or a name in `SCRIPTS`, which then chooses in the policy's place.
         learned_first: Whether the policy chooses the first location too.
         sigma: Spread of the Gaussian around the policy's mean, in locations; 0 gives the mode.
+        routing: "apart" or "shared", see `objectives.ROUTING`.
     """
     state, total = network.start(core.rows), core.glimpses
     key = key.repeat_interleave(core.rollouts)
@@ -72,7 +76,8 @@ def rollout(
         """The location of glimpse t, counted from 0."""
         if gaze != "learned":
             return SCRIPTS[gaze](t, total, row_key)
-        mean = network.policy(before[t].detach())
+        features = before[t] if routing == "shared" else before[t].detach()
+        mean = network.policy(features)
         sample = mean.detach() if noise is None else mean.detach() + noise[:, t]
         means.append(mean)
         samples.append(sample)

@@ -135,7 +135,7 @@ def test_early_classification_is_a_mean_with_its_weight():
     assert torch.allclose(each[:, 1].mean(), want)
 
 
-def play(core_name="rnn", first="center", gaze="learned", rollouts=1):
+def play(core_name="rnn", first="center", gaze="learned", rollouts=1, routing="apart"):
     maker = SceneMaker(noise(), "translated", 20)
     config = TrainConfig(core=core_name, size=4, scales=2, glimpses=4, first=first)
     torch.manual_seed(0)
@@ -148,6 +148,7 @@ def play(core_name="rnn", first="center", gaze="learned", rollouts=1):
         gaze=gaze,
         learned_first=first == "learned",
         sigma=0.2,
+        routing=routing,
     )
     return network, played
 
@@ -156,15 +157,16 @@ def play(core_name="rnn", first="center", gaze="learned", rollouts=1):
 @pytest.mark.parametrize("first", ["center", "learned"])
 @pytest.mark.parametrize("reward", ["terminal", "dense"])
 @pytest.mark.parametrize("baseline", ["learned", "leave-one-out"])
-def test_gradients_go_where_they_are_declared_to(core_name, first, reward, baseline):
+@pytest.mark.parametrize("routing", ROUTING)
+def test_gradients_go_where_they_are_declared_to(core_name, first, reward, baseline, routing):
     rollouts = 2
-    network, played = play(core_name, first, rollouts=rollouts)
+    network, played = play(core_name, first, rollouts=rollouts, routing=routing)
     rewards = torch.rand_like(played.scanpath.rewards)  # episodes on a scene earn differently
     played = played._replace(scanpath=replace(played.scanpath, rewards=rewards))
     losses = hybrid_losses(
         played, sigma=0.2, reward=reward, baseline=baseline, rollouts=rollouts, early=0.3
     )
-    for loss, declared in ROUTING.items():
+    for loss, declared in ROUTING[routing].items():
         network.zero_grad()
         getattr(losses, loss).backward(retain_graph=True)
         reached = {
