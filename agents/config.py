@@ -33,6 +33,9 @@ class TrainConfig:
     """Side of such a piece in pixels."""
     augment: bool = False
     """Rotate, scale, shear and shift the training images at random (never the test images)."""
+    corrupt: float = 0.0
+    """Share of the training scenes that are corrupted, 0 to 1: each by one of the kinds in
+    `saccade.corruptions` at one of its severities, so that the policy is paid under corruption."""
 
     env: str = ""
     """Instead of data: a world without labels to play in: saccade/Catch-v0, saccade/Search-v0,
@@ -149,7 +152,7 @@ class TrainConfig:
         for name in ("sigma", "lr", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
-        for name in ("discount", "trace"):
+        for name in ("discount", "trace", "corrupt"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.env_options and not self.env:

@@ -303,7 +303,7 @@ def doubt_one(
         trained, splits, run, folder / f"readers-{readers}", readers, effort.path, console
     )
     networks = get_references(
-        make_scenes(trained.config, splits.train, trained.config.augment),
+        make_scenes(trained.config, splits.train, training=True),
         folder / "references",
         references,
         trained.config.batch,

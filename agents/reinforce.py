@@ -9,7 +9,7 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
   paper, sees the core's state detached
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
-  cross-entropy); cross-entropy after every glimpse; random affine augmentation
+  cross-entropy); cross-entropy after every glimpse; random affine augmentation; corruption
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.
@@ -37,10 +37,20 @@ from saccade.network import GazeNetwork
 from saccade.scenes import SceneMaker, default_side
 
 
-def make_scenes(config: TrainConfig, pool: ImageSet, augment: bool = False) -> SceneMaker:
-    """The scenes that a configuration asks for, made from the images of one split."""
-    side = config.side or default_side(config.scene, *pool.images.shape[-2:])
-    return SceneMaker(pool, config.scene, side, config.clutter, config.clutter_size, augment)
+def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) -> SceneMaker:
+    """The scenes that a configuration asks for, made from the images of one split.
+
+    Only scenes to train on are augmented and corrupted.
+    """
+    return SceneMaker(
+        pool,
+        config.scene,
+        config.side or default_side(config.scene, *pool.images.shape[-2:]),
+        config.clutter,
+        config.clutter_size,
+        augment=training and config.augment,
+        corrupt=config.corrupt if training else 0.0,
+    )
 
 
 class _Trip(nn.Module):
@@ -66,7 +76,7 @@ class Reinforce:
 
     def __init__(self, config: TrainConfig, splits: Splits, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.scenes = make_scenes(config, splits.train, config.augment)
+        self.scenes = make_scenes(config, splits.train, training=True)
         self.validation = make_scenes(config, splits.validation)
         self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
         with torch.random.fork_rng(devices=[]):

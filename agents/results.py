@@ -6,8 +6,8 @@ Protocol, in the order in which it is kept:
 2. The test set is the test images, in scenes of one fixed seed (`evaluate.SPLIT_SEEDS`): the same
    for every row of a task, which `test_digest` shows.
 3. It is looked at when training has ended: one episode an image, at the policy's mode, no mean
-   over episodes; on the CPU, in one thread, with the weights as they are stored (networks that see
-   whole scenes: on the device that trained them).
+   over episodes; on the CPU, in one thread, with the weights rounded to float16 as they are shipped
+   (networks that see whole scenes: on the device that trained them, unrounded).
 4. A row is the mean over its seeds with a 95 % interval (Student's t). Nothing is chosen by a test
    error: which recipe is the headline, and which seed is shipped, is chosen by validation error.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from saccade.agent import load as load_agent
 from saccade.agents.checkpoint import read_json, write_json
@@ -25,6 +26,7 @@ from saccade.agents.evaluate import digest, evaluate, figures
 from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import Row, train_command
 from saccade.data import load as load_data
+from saccade.shipped import halve
 
 # Quantiles of Student's t for a two-sided 95 % interval, by degrees of freedom.
 STUDENT = (12.70620, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
@@ -61,7 +63,9 @@ def recipe(config: TrainConfig) -> dict[str, Any]:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Looks at the test set with a run's stored weights, on the CPU in one thread.
+    """Looks at the test set with a run's weights, on the CPU in one thread.
+
+    Rounds the stored weights first to what is shipped of them, so that all later looks agree.
 
     Returns:
         `figures`, and `test_digest` of the test set.
@@ -72,6 +76,9 @@ def measure(folder: Path) -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
+        path = folder / "model.safetensors"
+        save_file(halve(load_file(path)), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
         agent, config = load_agent(folder), read_config(folder / "config.json")
         maker = make_scenes(config, load_data(config.data, seed=config.seed).test)
         spec = agent.spec

@@ -170,7 +170,7 @@ def _fit_reference(row: Row, config: TrainConfig) -> None:
     folder, device = config.out, choose_device(config.device)
     torch.set_num_threads(thread_count(config))
     splits = load_data(config.data, seed=config.seed)
-    train = make_scenes(config, splits.train.to(device), config.augment)
+    train = make_scenes(config, splits.train.to(device), training=True)
     judged = {
         "validation": make_scenes(config, splits.validation.to(device)),
         "test": make_scenes(config, splits.test.to(device)),

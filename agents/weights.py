@@ -18,7 +18,7 @@ from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import TASKS, Row, find_task
 from saccade.data import ImageSet, Splits
 
-SCENES = ("data", "scene", "side", "clutter", "clutter_size", "augment", "seed")
+SCENES = ("data", "scene", "side", "clutter", "clutter_size", "augment", "corrupt", "seed")
 
 
 class Trained(NamedTuple):

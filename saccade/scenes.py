@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from saccade.corruptions import corrupt_mixed
 from saccade.counter import fold, integers, uniform
 from saccade.data import ImageSet
 
@@ -61,6 +62,7 @@ class SceneMaker:
         clutter: Number of pieces, for "cluttered".
         clutter_size: Side of a piece in pixels.
         augment: Whether images go through `random_affine` first.
+        corrupt: Share of the scenes that go through `corrupt_mixed` last, 0 to 1.
 
     Raises:
         ValueError: If the images do not fit on the canvas, or the pieces are not in the images.
@@ -72,6 +74,7 @@ class SceneMaker:
     clutter: int = 4
     clutter_size: int = 8
     augment: bool = False
+    corrupt: float = 0.0
 
     def __post_init__(self) -> None:
         height, width = self.pool.images.shape[-2:]
@@ -109,8 +112,11 @@ class SceneMaker:
         images = self.pool.images[index]
         if self.augment:
             images = random_affine(images, key)
-        if self.layout == "centered":
-            return images
+        scenes = images if self.layout == "centered" else self._compose(images, index, key)
+        return corrupt_mixed(scenes, key, share=self.corrupt) if self.corrupt else scenes
+
+    def _compose(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
+        """Puts images on canvases, among clutter where there is some."""
         (channels, height, width), count = images.shape[1:], len(index)
         canvas = images.new_zeros(count, channels, self.side * self.side)
         corner = uniform(fold(key, "corner"), 2)

@@ -93,7 +93,7 @@ def test_learns_from_the_very_scenes_of_an_agent(splits):
         policy_hidden=8, batch=50, augment=True, seed=3, device="cpu",
     )  # fmt: skip
     learner = Reinforce(config, splits, CPU)
-    batches = scene_batches(make_scenes(config, splits.train, True), 50, seed=3)
+    batches = scene_batches(make_scenes(config, splits.train, training=True), 50, seed=3)
     for _ in range(4):  # 120 images: the third batch spans two epochs
         learner.update()
         scenes, labels = next(batches)

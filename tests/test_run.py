@@ -20,7 +20,7 @@ from saccade.agents.checkpoint import read_checkpoint
 from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
 from saccade.agents.fit import Interrupted, fastest_threads, updates_for
 from saccade.agents.log import read_metrics
-from saccade.agents.reinforce import Reinforce
+from saccade.agents.reinforce import Reinforce, make_scenes
 from saccade.agents.run import Run
 from saccade.data import load
 
@@ -268,3 +268,15 @@ def test_configurations_are_read_strictly(tmp_path):
         read_config(tmp_path / "c.json")
     with pytest.raises(FileNotFoundError, match="no configuration file"):
         read_config(tmp_path / "none.json")
+
+
+def test_only_training_scenes_are_augmented_and_corrupted():
+    splits = load("digits")
+    config = TrainConfig(augment=True, corrupt=0.5)
+    training = make_scenes(config, splits.train, training=True)
+    assert (training.augment, training.corrupt) == (True, 0.5)
+    judged = make_scenes(config, splits.test)
+    assert (judged.augment, judged.corrupt) == (False, 0.0)
+    learner = Reinforce(config, splits, torch.device("cpu"))
+    assert learner.scenes.corrupt == 0.5
+    assert learner.validation.corrupt == 0

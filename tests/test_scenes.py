@@ -55,11 +55,22 @@ def test_cluttered_adds_pieces_of_other_images_and_hides_nothing():
 def test_a_scene_depends_on_its_image_and_key_alone():
     pool = blocks()
     for layout in ("centered", "translated", "cluttered"):
-        maker = SceneMaker(pool, layout, 24, 3, 4, augment=True)
+        maker = SceneMaker(pool, layout, 24, 3, 4, augment=True, corrupt=0.7)
         whole = maker(INDEX, KEYS)
         assert torch.equal(maker(INDEX[2:4], KEYS[2:4]), whole[2:4])
         other = maker(INDEX, row_keys(make_key(6), 6))
         assert not torch.equal(whole, other)
+
+
+def test_a_share_of_the_scenes_is_corrupted():
+    pool = blocks()
+    index, keys = INDEX.repeat(50), row_keys(make_key(9), 300)
+    plain = SceneMaker(pool, "cluttered", 24, 3, 4)(index, keys)
+    some = SceneMaker(pool, "cluttered", 24, 3, 4, corrupt=0.4)(index, keys)
+    changed = (plain != some).flatten(1).any(1).float().mean()
+    assert 0.25 < float(changed) < 0.55
+    every = SceneMaker(pool, "cluttered", 24, 3, 4, corrupt=1.0)(index, keys)
+    assert (plain != every).flatten(1).any(1).float().mean() > 0.9
 
 
 def test_affine_moves_a_little_and_keeps_the_middle():

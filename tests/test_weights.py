@@ -184,7 +184,7 @@ def test_weights_that_do_not_give_the_rows_count_are_not_shipped(place, tmp_path
 def test_what_is_too_large_is_not_shipped(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="has at most 1,000"):
-        shipped.write("big", {"weight": torch.zeros(250)}, {}, tmp_path)
+        shipped.write("big", {"weight": torch.zeros(500)}, {}, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
