@@ -110,12 +110,14 @@ def seed_result(
         facts: preset, commit, and complete: whether it was trained to its recipe's end.
     """
     config = read_config(folder / "config.json")
+    accuracy = summary["validation"][row.gaze or row.method]
     keys = ("seconds", "updates", "images", "versions", "hardware", "images_by_split")
     result = {
         "row": row.name,
         "seed": config.seed,
         **found,
-        "validation": round(100 - 100 * summary["validation"][row.gaze or row.method][-1], 6),
+        "validation": round(100 - 100 * accuracy[-1], 6),
+        "validation_by_glimpse": [round(100 - 100 * each, 6) for each in accuracy],
         "device": "cuda" if summary["hardware"]["gpu"] else "cpu",
         "data": summary["data"],
         "augmented": config.augment,
@@ -157,6 +159,7 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "device": first["device"],
         "headline": False,
         "complete": all(each("complete")),
+        "trained_for": row.glimpses,
         "rollouts": 1,
         "errors": errors,
         "by_glimpse": [round(sum(each) / len(each), 4) for each in by_glimpse] if row.gaze else [],
@@ -179,6 +182,27 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     }
 
 
+def cut_short(row: dict[str, Any], results: list[dict[str, Any]], glimpses: int) -> dict[str, Any]:
+    """The row of a smaller budget, read from an agent that was trained for a larger one.
+
+    Its first glimpses are those very episodes: it does not know how many will follow.
+
+    Args:
+        row: Of the larger budget, from `make_row`.
+        results: Of its seeds.
+        glimpses: The smaller budget.
+    """
+    errors = [result["by_glimpse"][glimpses - 1] for result in results]
+    return row | {
+        "glimpses": glimpses,
+        "error": round(sum(errors) / len(errors), 4),
+        "interval": interval(errors),
+        "errors": errors,
+        "by_glimpse": row["by_glimpse"][:glimpses],
+        "validation": [result["validation_by_glimpse"][glimpses - 1] for result in results],
+    }
+
+
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["task"], row["glimpses"], row["method"], row["augmented"], row["device"]
 
@@ -192,7 +216,8 @@ def write_row(new: dict[str, Any], folder: Path) -> Path:
     """Puts a row into its task's file, in place of an older one of the same kind.
 
     One kind is one task, budget, method, augmentation and device. Of the agents of a budget the
-    one with the least mean validation error becomes the headline.
+    one with the least mean validation error becomes the headline. One trained for its budget is
+    not replaced by one trained for a larger.
 
     Raises:
         ValueError: If it was measured on another test set than the task's other rows.
@@ -205,7 +230,10 @@ def write_row(new: dict[str, Any], folder: Path) -> Path:
             raise ValueError(
                 f"{path} holds rows of another test set than this one's; choose another --results"
             )
-    rows = sorted([row for row in rows if _key(row) != _key(new)] + [new], key=_key)
+    old = next((row for row in rows if _key(row) == _key(new)), new)
+    if new["trained_for"] > new["glimpses"] and old["trained_for"] == old["glimpses"]:
+        return path
+    rows = sorted([row for row in rows if row is not old] + [new], key=_key)
     mark_headlines(rows)
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps(rows, indent=1) + "\n")

@@ -21,6 +21,11 @@ def make_table(rows: Rows) -> str:
         "episode an image, at the policy's mode. Paper: Mnih et al. 2014, NIPS version, as quoted "
         "by others; ? could not be confirmed."
     )
+    if any(row["trained_for"] > row["glimpses"] for row in rows):
+        notes += (
+            " Trained for a larger budget: the first glimpses of that agent, which does not know "
+            "how many will follow."
+        )
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."
     if not all(row["complete"] for row in rows):
@@ -69,7 +74,8 @@ def _agents(rows: Rows) -> str:
                 "yes" if row["augmented"] else "no",
                 row["extra_supervision"],
                 row["device"],
-                "to the end" if row["complete"] else "cut short",
+                ("" if row["trained_for"] == row["glimpses"] else f"for {row['trained_for']}, ")
+                + ("to the end" if row["complete"] else "cut short"),
             ]
         )
     head = ["task", "glimpses", "error", "95 %", "paper", "seeds", "augmented", "supervision beside"

@@ -31,10 +31,10 @@ import torch
 
 from saccade.agents.checkpoint import read_json
 from saccade.agents.config import read_config
-from saccade.agents.results import make_row, read_rows, write_row
+from saccade.agents.results import cut_short, make_row, read_rows, write_row
 from saccade.agents.run import choose_device
 from saccade.agents.seeds import Order, check_begun, row_folder, train_seed
-from saccade.agents.suite import ROWS, Row, find_row
+from saccade.agents.suite import ROWS, TASKS, Row, find_row
 from saccade.agents.table import make_table, write_table
 from saccade.agents.weights import ship
 from saccade.data import load as load_data
@@ -148,6 +148,9 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
             words = ["python", "scripts/benchmark.py", row.name, "--seeds", str(len(done))]
             new = make_row(row, results, shlex.join(words + order.words()))
             path = write_row(new, args.results)
+            for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
+                if glimpses < row.glimpses:
+                    write_row(cut_short(new, results, glimpses), args.results)
             print(f"{row.name}: {new['error']:.2f} % {new['interval'] or ''} in {path}", flush=True)
     return max(codes)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from saccade.agents.results import interval, mark_headlines, read_rows, write_row
+from saccade.agents.results import cut_short, interval, mark_headlines, read_rows, write_row
 from saccade.agents.table import make_table, put_table
 
 
@@ -31,9 +31,9 @@ def agent_row(**other):
         "task": "cluttered-60", "glimpses": 8, "method": "saccade", "error": 2.0,
         "interval": [1.5, 2.5], "seeds": 5, "augmented": True, "extra_supervision": "none",
         "device": "cpu", "headline": True, "complete": True, "validation": [2.0],
-        "test_digest": "abc",
+        "test_digest": "abc", "by_glimpse": [], "errors": [],
     }  # fmt: skip
-    return row | other
+    return row | {"trained_for": (row | other)["glimpses"]} | other
 
 
 def test_the_headline_is_chosen_by_validation_and_never_by_test():
@@ -62,6 +62,28 @@ def test_a_row_takes_the_place_of_its_own_kind(tmp_path):
     assert read_rows(tmp_path) == rows
     with pytest.raises(ValueError, match="another test set"):
         write_row(agent_row(test_digest="xyz"), tmp_path)
+
+
+def test_a_smaller_budget_is_read_early_unless_an_agent_was_trained_for_it(tmp_path):
+    results = [
+        {"by_glimpse": [9.0, 6.0, 4.0], "validation_by_glimpse": [9.5, 6.5, 4.5]},
+        {"by_glimpse": [9.4, 6.2, 4.0], "validation_by_glimpse": [9.7, 6.7, 4.7]},
+    ]
+    whole = agent_row(glimpses=3, by_glimpse=[9.2, 6.1, 4.0], errors=[4.0, 4.0])
+    early = cut_short(whole, results, 2)
+    assert early["errors"] == [6.0, 6.2]
+    assert early["error"] == 6.1
+    assert early["interval"] == interval([6.0, 6.2])
+    assert early["validation"] == [6.5, 6.7]
+    assert early["by_glimpse"] == [9.2, 6.1]
+    assert (early["glimpses"], early["trained_for"]) == (2, 3)
+    assert "| for 3, to the end |" in make_table([early])
+    own = agent_row(glimpses=2, error=5.0)
+    for row in (early, own, early):  # in whatever order they come
+        path = write_row(row, tmp_path)
+    assert json.loads(path.read_text()) == [own]
+    write_row(whole, tmp_path)
+    assert [row["headline"] for row in read_rows(tmp_path)] == [True, True]
 
 
 def test_the_table_has_the_papers_numbers_beside_ours():
