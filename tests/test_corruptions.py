@@ -178,11 +178,11 @@ def test_blurs_spread_a_point_by_their_formula():
 
 def test_gaussian_blur_is_scipys_away_from_the_border():
     ndimage = pytest.importorskip("scipy.ndimage")
-    from saccade.corruptions import _blur
+    from saccade.corruptions.blur import gaussian_blur
 
     x = DIGITS[:2].float()
     x = torch.nn.functional.pad(x, (12,) * 4)
-    ours = _blur(x, torch.full((2, 1, 1, 1), 1.5))
+    ours = gaussian_blur(x, torch.full((2, 1, 1, 1), 1.5))
     theirs = ndimage.gaussian_filter(x.numpy(), (0, 0, 1.5, 1.5), truncate=4)
     assert abs(ours.numpy() - theirs).max() < 1e-3
 
