@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from saccade.agents.cli import COMMANDS, Preset, main
+from saccade.agents.cli import COMMANDS, main
 from saccade.agents.config import PRESETS
+from saccade.agents.options import Preset
 
 SMALL = shlex.split(
     "--scene translated --side 24 --size 4 --glimpses 3 --what 16 --where 8 --hidden 24 "

@@ -2,6 +2,9 @@
 
 import logging
 import pickle
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -190,6 +193,24 @@ def test_without_a_compiler_another_kernel_serves_and_it_is_said_once(
         assert not list(tmp_path.rglob("*.so"))
     finally:
         compiled._library.cache_clear()
+
+
+def test_every_source_decides_under_which_name_the_library_is_kept(tmp_path, monkeypatch):
+    try:
+        compiler = compiled._compiler()
+    except compiled.NotBuilt as reason:
+        pytest.skip(str(reason))
+    sources = [Path(shutil.copy(path, tmp_path)) for path in (compiled.SOURCE, *compiled.HEADERS)]
+    monkeypatch.setattr(compiled, "SOURCE", sources[0])
+    monkeypatch.setattr(compiled, "HEADERS", sources[1:])
+    command = [*compiler, "-MM", str(sources[0])]  # lists what the build reads
+    read = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert {Path(word).name for word in read.split()[1:]} - {"\\"} == {p.name for p in sources}
+    keys = {compiled._key(compiler)}
+    for source in sources:
+        source.write_text(source.read_text() + "// another\n")
+        keys.add(compiled._key(compiler))
+    assert len(keys) == 1 + len(sources)
 
 
 def test_it_can_be_turned_off(monkeypatch):

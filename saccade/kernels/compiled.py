@@ -1,7 +1,7 @@
 """Nothing prepared: C++ that reads the images once, where a compiler is. CPU only.
 
-`glimpse.cpp` is built when it is first needed (a few seconds, once) and kept in
-`$XDG_CACHE_HOME/saccade`, or `~/.cache/saccade`, under a name made of the source, the compiler
+`glimpse.cpp` and the headers beside it are built when first needed (a few seconds, once) and kept
+in `$XDG_CACHE_HOME/saccade`, or `~/.cache/saccade`, under a name made of the sources, the compiler
 and the processor. `$CXX` names the compiler, else it is the first of c++, g++ and clang++. Where
 there is none, or it fails, one line goes to the logger "saccade" and other kernels serve.
 `SACCADE_COMPILED=0` turns it off.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from saccade.retina import Retina
 
 SOURCE = Path(__file__).with_name("glimpse.cpp")
+HEADERS = sorted(SOURCE.parent.glob("*.hpp"))
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-shared",
          "-fPIC", "-pthread")  # fmt: skip
 PIXELS_A_THREAD = 2**20  # of windows: starting a thread must be worth it
@@ -160,7 +161,7 @@ def _compiler() -> list[str]:
 
 
 def _key(compiler: list[str]) -> str:
-    """A hash of all that decides what is built: source, flags, compiler, processor."""
+    """A hash of all that decides what is built: sources, flags, compiler, processor."""
     version = subprocess.run(
         [*compiler, "--version"], capture_output=True, text=True, timeout=60
     ).stdout
@@ -172,5 +173,6 @@ def _key(compiler: list[str]) -> str:
         processor += "".join(first.get(name, "") for name in names)
     except OSError:
         processor += platform.processor()
-    parts = [SOURCE.read_text(), *FLAGS, *compiler, version, processor]
+    sources = [path.read_text() for path in (SOURCE, *HEADERS)]
+    parts = [*sources, *FLAGS, *compiler, version, processor]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
