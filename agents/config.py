@@ -256,7 +256,7 @@ PRESETS: dict[str, TrainConfig] = {
     "mnist-cpu": replace(  # where there is nothing to find, the rectified core learns faster
         _GOOD, core="rnn", lr=1e-3, routing="apart", updates=36_000, out=Path("runs/mnist-cpu")
     ),
-    "translated-60": replace(_PAPER_60, updates=45_000),
+    "translated-60": replace(_PAPER_60, updates=30_000),
     "cluttered-60": replace(_PAPER_60, scene="cluttered", updates=45_000),
     "cluttered-100": replace(
         _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, updates=45_000
