@@ -24,7 +24,7 @@ from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.evaluate import digest, evaluate, figures
 from saccade.agents.reinforce import make_scenes
-from saccade.agents.suite import Row, train_command
+from saccade.agents.suite import TASKS, Row, train_command
 from saccade.data import load as load_data
 from saccade.shipped import halve
 
@@ -208,8 +208,9 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """All rows of a folder of results, in its files' order; none where there is no folder."""
-    return [row for path in sorted(folder.glob("*.json")) for row in json.loads(path.read_text())]
+    """All rows of the suite's tasks in a folder of results; none where there is no folder."""
+    paths = [path for task in sorted(TASKS) if (path := folder / f"{task}.json").is_file()]
+    return [row for path in paths for row in json.loads(path.read_text())]
 
 
 def write_row(new: dict[str, Any], folder: Path) -> Path:

@@ -1,0 +1,133 @@
+"""Small fully convolutional networks that read a whole scene at once: who does not look around.
+
+Strided 3x3 convolutions with batch normalization, then ten logits at every place; the scene's
+logits are the greatest of each over all places, so that one network serves scenes of any side and
+one place need speak. `FAMILY` lists them; a member sees the scene as it is,
+down-sampled by a factor ("fcn-16/4"), or down-sampled to a fixed side ("fcn-16@100").
+"""
+
+from typing import NamedTuple
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+STRIDES = {1: (2, 2, 2, 1, 1), 2: (2, 2, 1, 1), 4: (1, 2, 1, 1), 8: (1, 1, 1), 16: (1, 1, 1)}
+
+
+class Member(NamedTuple):
+    """One of the family.
+
+    Attributes:
+        width: Channels after the first layer; then twice, and from the third on four times.
+        factor: By which a scene is down-sampled.
+        fixed: Or the side it is down-sampled to; 0 for the factor.
+    """
+
+    width: int
+    factor: int = 1
+    fixed: int = 0
+
+    @property
+    def name(self) -> str:
+        """As results have it."""
+        return f"fcn-{self.width}" + (f"@{self.fixed}" if self.fixed else f"/{self.factor}")
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Down-samples `(N, 1, H, W)` uint8 by area."""
+        side = self.fixed or max(1, round(images.shape[-1] / self.factor))
+        return shrink(images, side)
+
+
+FAMILY: dict[str, tuple[Member, ...]] = {
+    "detail": (
+        Member(8, 1), Member(16, 1), Member(8, 2), Member(16, 2), Member(32, 2),
+        Member(16, 4), Member(16, 8), Member(16, 16),
+    ),
+    "proportional": (
+        Member(8, 1), Member(8, 2), Member(16, 4), Member(16, 8), Member(16, 16),
+        Member(8, fixed=100), Member(16, fixed=100),
+    ),
+}  # fmt: skip
+CROP = Member(16, fixed=40)  # the reader of the crop at the true place
+
+
+class DenseReader(nn.Module):
+    """A fully convolutional reader.
+
+    Args:
+        member: Which of the family.
+    """
+
+    def __init__(self, member: Member) -> None:
+        super().__init__()
+        self.member = member
+        layers: list[nn.Module] = []
+        before = 1
+        for depth, stride in enumerate(STRIDES[member.factor]):
+            after = member.width * min(2**depth, 4)
+            convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            before = after
+        self.body = nn.Sequential(*layers, nn.Conv2d(before, 10, 1))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, prepared: Tensor) -> Tensor:
+        """`(N, 1, h, w)` uint8, as `Member.prepare` gives it, to logits `(N, 10)`."""
+        x = prepared.to(next(self.parameters()).dtype)
+        if self.training:
+            x = x / 255
+        return self.body(x).amax((2, 3)).float()
+
+    def folded(self, dtype: torch.dtype = torch.float32) -> "DenseReader":
+        """A copy for inference: normalization and the scale of bytes are in the weights."""
+        copy = DenseReader(self.member)
+        copy.load_state_dict(self.state_dict())
+        copy.eval()
+        copy.body = fold_norms(copy.body)
+        with torch.no_grad():
+            next(copy.parameters()).div_(255)  # the first convolution's weights
+        copy.to(dtype)
+        return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def fast_type() -> torch.dtype:
+    """What large convolutions are fastest in here: bfloat16 where the processor multiplies it."""
+    able = torch.cpu.get_capabilities()
+    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32
+
+
+def fold_norms(layers: nn.Sequential) -> nn.Sequential:
+    """The same layers in inference, each batch normalization joined to the convolution before."""
+    joined: list[nn.Module] = []
+    for layer in layers:
+        before = joined[-1] if joined else None
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+            joined[-1] = fuse_conv_bn_eval(before, layer)
+        else:
+            joined.append(layer)
+    return nn.Sequential(*joined)
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Resizes `(N, 1, H, W)` uint8 scenes to a side, by area, interpolated where that is larger."""
+    if images.shape[-1] == side:
+        return images
+    way = cv2.INTER_AREA if images.shape[-1] > side else cv2.INTER_LINEAR
+    small = [cv2.resize(each, (side, side), interpolation=way) for each in images[:, 0].numpy()]
+    return torch.stack([torch.from_numpy(each) for each in small])[:, None]
+
+
+def crop_true(images: Tensor, places: Tensor, series: str) -> Tensor:
+    """The crop at the true place, `(N, 1, 40, 40)`: what a reader with a perfect gaze sees.
+
+    It is 40 pixels wide in the detail series, 40 % of the scene in the proportional one.
+    """
+    side = images.shape[-1]
+    wide = 40 if series == "detail" else round(0.4 * side)
+    crops = []
+    for image, (x, y) in zip(images, places.tolist(), strict=True):
+        left, top = (int(min(max(round(at - wide / 2), 0), side - wide)) for at in (x, y))
+        crops.append(image[:, top : top + wide, left : left + wide])
+    return shrink(torch.stack(crops), 40)

@@ -1,0 +1,343 @@
+"""What looking costs against a scene's side: systems, errors, times, and the two fair pairings.
+
+Definitions, also in docs/scaling.md:
+
+- `prepare_seconds`: from the scene in memory to the small picture a system starts from: the
+  agent's coarse look, a network's down-sampling, the crop at the true place. At full resolution
+  there is nothing to prepare.
+- `seconds`: from there to the class, one scene at a time, the scene's own pixels in memory.
+- `flops`: of convolutions and matrix products in `seconds`, a multiplication and an addition
+  counted as two.
+- `peak_bytes`: the scene, what was prepared, the weights, and the largest sum of one layer's input
+  and output. Counted from shapes, not probed.
+- `bytes_read`: in `seconds`, of the scene or of what was prepared, and of the weights, each once.
+- `error`: wrong answers in % of `scenes` scenes, and `interval`, Wilson's 95 %.
+"""
+
+import json
+import math
+import statistics
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, fast_type
+from saccade.agents.scaling_agent import GLIMPSES, PlaceAgent, coarse_look
+from saccade.data import load
+from saccade.plates import PlateMaker, PlateScene, part_rows, plate_letters, plate_photos
+
+SIDES = (100, 256, 512, 1024, 2048, 4096)
+BACKGROUNDS = ("black", "photo")
+MARGIN = 0.3  # points of error within which two systems count as equal
+FAST = 0.05  # seconds, for the order of timing
+CHUNK = 2**24  # pixels of scenes held at a time
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Something that reads scenes.
+
+    Attributes:
+        name: As results have it.
+        network: With its weights, made ready for inference.
+        prepare: From scenes to what it starts from.
+        answer: From scenes and what was prepared to logits `(N, 10)`.
+        looked_at: Pixels of a scene of this side, and of what was prepared, that `answer` reads.
+        trained: Sides of scenes like those it has learned on.
+        minutes: Of one core, that it learned for.
+    """
+
+    name: str
+    network: nn.Module
+    prepare: Callable[[PlateScene], Tensor]
+    answer: Callable[[Tensor, Tensor], Tensor]
+    looked_at: Callable[[int], int]
+    trained: Callable[[int], bool]
+    minutes: float
+
+    @property
+    def precision(self) -> str:
+        """What its weights and pictures are multiplied in."""
+        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned, after folding."""
+        return sum(each.numel() for each in self.network.parameters())
+
+
+def file_name(name: str, series: str) -> str:
+    """Of weights: without a slash."""
+    return name.replace("/", "-over-").replace("@", "-at-") + f"-{series}"
+
+
+def store(network: nn.Module, path: Path, minutes: float) -> None:
+    """Writes weights in half precision, with the minutes they took."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous().clone()
+        for name, value in network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"minutes": f"{minutes:.2f}"})
+
+
+def restore(network: nn.Module, path: Path) -> float:
+    """Reads weights back into a network; returns the minutes.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there are no weights in {path}; run scripts/bench_scaling.py")
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        minutes = float((file.metadata() or {}).get("minutes", "nan"))
+    network.load_state_dict(state)
+    network.eval()
+    return minutes
+
+
+def agent_system(network: PlaceAgent, minutes: float) -> System:
+    """The saccadic agent."""
+    looks, window = GLIMPSES - 1, network.fovea.sides[-1]
+    pixels = network.surround.size**2
+
+    def answer(images: Tensor, coarse: Tensor) -> Tensor:
+        return network(network.fovea.prepare(images, looks=1), coarse).logits[:, -1]
+
+    return System(
+        "saccade",
+        network,
+        lambda scenes: coarse_look(scenes.images),
+        answer,
+        lambda side: 128**2 + looks * (min(window, side) ** 2 + pixels),
+        lambda side: True,
+        minutes,
+    )
+
+
+def dense_system(network: DenseReader, series: str, minutes: float) -> System:
+    """A member of the family, or the reader of the crop at the true place."""
+    member = network.member
+    ready = network.folded(fast_type())
+    if member == CROP:
+        return System(
+            "crop-cnn", ready, lambda scenes: crop_true(scenes.images, scenes.places, series),
+            lambda _, prepared: ready(prepared), lambda side: 1600,
+            lambda side: side == 100 or series == "proportional", minutes,
+        )  # fmt: skip
+
+    def trained(side: int) -> bool:
+        fits = 48 <= side / member.factor <= 256 and side <= 1024
+        return series == "detail" or bool(member.fixed) or fits
+
+    return System(
+        member.name,
+        ready,
+        lambda scenes: member.prepare(scenes.images),
+        lambda _, prepared: ready(prepared),
+        lambda side: member.fixed**2 or max(1, round(side / member.factor)) ** 2,
+        trained,
+        minutes,
+    )
+
+
+def members(series: str) -> tuple[Member, ...]:
+    """The reader of the crop, and the family."""
+    return (CROP, *FAMILY[series])
+
+
+def member_name(member: Member) -> str:
+    """As results have it."""
+    return "crop-cnn" if member == CROP else member.name
+
+
+def load_systems(series: str, folder: Path, names: set[str] | None = None) -> list[System]:
+    """The agent and the family with the weights of a folder, or those of these names."""
+    systems = []
+    if names is None or "saccade" in names:
+        agent = PlaceAgent()
+        minutes = restore(agent, folder / f"{file_name('saccade', series)}.safetensors")
+        systems.append(agent_system(agent.folded(), minutes))
+    for member in members(series):
+        if names is None or member_name(member) in names:
+            reader = DenseReader(member)
+            path = folder / f"{file_name(member_name(member), series)}.safetensors"
+            minutes = restore(reader, path)
+            systems.append(dense_system(reader, series, minutes))
+    return systems
+
+
+def scenes_of(
+    maker: PlateMaker, part: str, count: int, start: int = 0
+) -> Iterator[tuple[int, PlateScene]]:
+    """The fixed scenes of a part, as many at a time as fit, each with the first's number."""
+    step = max(1, min(50, CHUNK // maker.side**2))
+    for begin in range(start, count, step):
+        size = min(step, count - begin)
+        yield begin, maker(*part_rows(part, size, len(maker.digits), begin))
+
+
+def part_maker(data: str, part: str, series: str) -> PlateMaker:
+    """Scenes of a part, on black, of side 256."""
+    digits = getattr(load(data), part)
+    return PlateMaker(digits, plate_letters(part), plate_photos(part), 256, series)  # type: ignore[arg-type]
+
+
+@torch.inference_mode()
+def count_wrong(
+    systems: list[System], maker: PlateMaker, scenes: int, part: str, cache: Path | None = None
+) -> dict[str, int]:
+    """Wrong answers of each system on the first scenes of a part.
+
+    Args:
+        systems: Who reads.
+        maker: Of the scenes.
+        scenes: How many.
+        part: "validation" or "test".
+        cache: A JSON file that keeps what was counted, by all that decides it, so that a long
+            measurement can be taken up again.
+    """
+    kept: dict[str, list[int]] = {}
+    if cache is not None and cache.exists():
+        kept = json.loads(cache.read_text())
+    where = f"{part} {maker.series} {maker.background} {maker.side} {len(maker.digits)}"
+    keys = {each.name: f"{where} {each.name} {_fingerprint(each.network):08x}" for each in systems}
+    missing = [each for each in systems if kept.get(keys[each.name], [0])[0] < scenes]
+    wrong = {each.name: 0 for each in missing}
+    for _, made in scenes_of(maker, part, scenes) if missing else ():
+        for each in missing:
+            answers = each.answer(made.images, each.prepare(made)).argmax(1)
+            wrong[each.name] += int((answers != made.labels).sum())
+    for name, number in wrong.items():
+        kept[keys[name]] = [scenes, number]
+    if cache is not None and missing:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        beside = cache.with_suffix(".part")
+        beside.write_text(json.dumps(kept))
+        beside.replace(cache)
+    counts = {each.name: kept[keys[each.name]] for each in systems}
+    return {name: round(number * scenes / of) for name, (of, number) in counts.items()}
+
+
+@torch.inference_mode()
+def time_systems(
+    systems: list[System], scene: PlateScene, seconds: float, least: int = 3
+) -> dict[str, tuple[float, float]]:
+    """Median seconds to prepare and to answer, of each system on one scene.
+
+    Systems take turns until the time is over, so that a busy machine is busy for all. In its turn
+    one that is fast reads several times, of which the first, after the others had the caches, does
+    not count.
+
+    Args:
+        systems: Who reads.
+        scene: One scene.
+        seconds: How long to measure, at least so many turns.
+        least: Turns.
+    """
+    spent: dict[str, list[tuple[float, float]]] = {each.name: [] for each in systems}
+    begun, turn = time.perf_counter(), -1  # the first turn warms up
+    while turn < least or time.perf_counter() - begun < seconds:
+        for each in systems:
+            last = sum(spent[each.name][-1]) if spent[each.name] else math.inf
+            for repeat in range(5 if last < FAST else 1):
+                start = time.perf_counter()
+                prepared = each.prepare(scene)
+                middle = time.perf_counter()
+                each.answer(scene.images, prepared)
+                if turn >= 0 and (repeat or last >= FAST):
+                    spent[each.name].append((middle - start, time.perf_counter() - middle))
+        turn += 1
+    return {
+        name: (statistics.median(a for a, _ in both), statistics.median(b for _, b in both))
+        for name, both in spent.items()
+    }
+
+
+@torch.inference_mode()
+def count_cost(system: System, scene: PlateScene) -> Row:
+    """FLOPs, peak memory and bytes read of one scene."""
+    widest = [0]
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(output, Tensor):
+            parts = {each.data_ptr(): each.numel() * each.element_size() for each in inputs}
+            parts[output.data_ptr()] = output.numel() * output.element_size()
+            widest[0] = max(widest[0], sum(parts.values()))
+
+    leaves = [each for each in system.network.modules() if not list(each.children())]
+    hooks = [each.register_forward_hook(note) for each in leaves if each is not system.network]
+    prepared = system.prepare(scene)
+    with FlopCounterMode(display=False) as counter:
+        system.answer(scene.images, prepared)
+    for hook in hooks:
+        hook.remove()
+    weights = sum(each.numel() * each.element_size() for each in system.network.parameters())
+    made = 0 if prepared.data_ptr() == scene.images.data_ptr() else prepared.numel()
+    return {
+        "flops": counter.get_total_flops(),
+        "peak_bytes": scene.images.numel() + made + weights + widest[0],
+        "bytes_read": system.looked_at(scene.images.shape[-1]) + weights,
+        "params": system.parameters,
+        "precision": system.precision,
+    }
+
+
+def wilson(wrong: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, in %."""
+    z, share = 1.959964, wrong / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    return 100 * (middle - half), 100 * (middle + half)
+
+
+def equal_error(rows: list[Row], side: int) -> Row | None:
+    """The cheapest member whose error at a side is within `MARGIN` of the agent's, or lower.
+
+    Args:
+        rows: Of one series and background: the agent, and the family by name.
+        side: The largest that was trained on.
+
+    Returns:
+        Its row at that side, by `seconds`; None if no member is as good.
+    """
+    here = [row for row in rows if row["side"] == side]
+    agent = next(row for row in here if row["method"] == "saccade")
+    good = [
+        r for r in here if r["method"].startswith("fcn") and r["error"] <= agent["error"] + MARGIN
+    ]
+    return min(good, key=lambda row: row["seconds"], default=None)
+
+
+def equal_cost(rows: list[Row], side: int) -> Row:
+    """The member of `seconds` nearest to the agent's at a side, by ratio, and not below half.
+
+    Where all are below half it is the slowest.
+    """
+    here = [row for row in rows if row["side"] == side]
+    agent = next(row for row in here if row["method"] == "saccade")["seconds"]
+    family = [row for row in here if row["method"].startswith("fcn")]
+    able = [row for row in family if row["seconds"] >= agent / 2]
+    if not able:
+        return max(family, key=lambda row: row["seconds"])
+    return min(able, key=lambda row: abs(math.log(row["seconds"] / agent)))
+
+
+def _fingerprint(network: nn.Module) -> int:
+    """Of weights."""
+    total = 0
+    for value in network.state_dict().values():
+        total = zlib.crc32(value.detach().float().contiguous().numpy().tobytes(), total)
+    return total

@@ -1,0 +1,253 @@
+"""Trainings of `scripts/bench_scaling.py`: the agent and the family, resumable, by counter."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saccade.agents.dense import CROP, DenseReader, Member, crop_true
+from saccade.agents.objectives import cross_entropies
+from saccade.agents.scaling_agent import (
+    GLIMPSES,
+    PLACES,
+    PlaceAgent,
+    coarse_look,
+    episode_loss,
+    rows_for,
+)
+from saccade.counter import fold, integers, make_key, normal, row_keys, uniform
+from saccade.plates import PlateMaker, PlateScene
+
+SIDES = (100, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)  # the agent learns on
+# Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
+PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0))
+WARM = 0.7  # share of the agent's updates in which it follows a script
+CHUNK = 50  # updates between two savings
+
+
+Line = Callable[[], str]  # what to print of the last updates
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to learn, and how fast.
+
+    Attributes:
+        updates: Steps of the optimizer.
+        lr: Greatest learning rate; it rises over the first 100 updates and falls by a cosine.
+    """
+
+    updates: int
+    lr: float = 2e-3
+
+
+PLANS = {
+    ("detail", "agent"): Plan(4000),
+    ("detail", "dense"): Plan(3000),
+    ("proportional", "agent"): Plan(2000),
+    ("proportional", "dense"): Plan(1500),
+}
+
+
+def learn(
+    network: nn.Module, plan: Plan, loss_of: "LossOf", path: Path, seed: int = 0
+) -> tuple[nn.Module, float]:
+    """Trains a network, or takes up where `path` left off; returns it and the minutes it took.
+
+    Args:
+        network: With fresh weights.
+        plan: How long.
+        loss_of: From the update's number and its key to the loss and a line to print.
+        path: Where its state is kept.
+        seed: Of the scenes.
+    """
+    adam = torch.optim.AdamW(network.parameters(), lr=plan.lr, weight_decay=1e-3)
+    begun, seconds = 0, 0.0
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        adam.load_state_dict(state["adam"])
+        begun, seconds = state["updates"], state["seconds"]
+    network.train()
+    start, key = time.process_time(), fold(make_key(seed), "scaling")
+    for update in range(begun, plan.updates):
+        done = max(0.0, update - 100) / max(1, plan.updates - 100)
+        for group in adam.param_groups:
+            warm = min(1.0, (update + 1) / 100)
+            group["lr"] = plan.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        loss, line = loss_of(update, update / plan.updates, fold(key, update))
+        adam.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        adam.step()
+        if (update + 1) % CHUNK == 0 or update + 1 == plan.updates:
+            spent = seconds + time.process_time() - start
+            state = {"network": network.state_dict(), "adam": adam.state_dict()}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(".part")
+            torch.save(state | {"updates": update + 1, "seconds": spent}, beside)
+            beside.replace(path)
+            print(f"{path.stem} {update + 1}/{plan.updates} {spent:.0f} s {line()}", flush=True)
+            seconds, start = spent, time.process_time()
+    return network.eval(), seconds / 60
+
+
+class LossOf:
+    """Base of what gives the loss of an update, with running means for the log."""
+
+    def __init__(self, maker: PlateMaker, network: nn.Module) -> None:
+        self.maker, self.network = maker, network
+        self.seen: dict[str, float] = {}
+
+    def scenes(self, key: Tensor, count: int, **where: object) -> tuple[PlateScene, Tensor]:
+        """Fresh scenes, and their keys."""
+        keys = row_keys(key, count)
+        index = integers(fold(keys, "digit"), len(self.maker.digits), 1)[:, 0]
+        background = "photo" if float(uniform(fold(key, "ground")[None], 1)) < 0.5 else "black"
+        made = self.maker.at(background=background, **where)(index, keys)
+        return made, keys
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keeps a running mean."""
+        self.seen[name] = 0.95 * self.seen.get(name, float(value)) + 0.05 * float(value)
+
+    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
+        """The loss of an update."""
+        raise NotImplementedError
+
+    def line(self) -> str:
+        """For the log."""
+        return " ".join(f"{name} {100 * value:.1f}" for name, value in sorted(self.seen.items()))
+
+
+class AgentLoss(LossOf):
+    """First reader and gaze follow a script, then the agent plays and learns from labels alone."""
+
+    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
+        """The loss of an update."""
+        network = self.network
+        assert isinstance(network, PlaceAgent)
+        # A batch is of one side: in the end its own statistics must not be what it is read by.
+        network.encoder.train(done < WARM / 2)
+        side = SIDES[int(float(uniform(fold(key, "side")[None], 1)) * len(SIDES))]
+        count, rollouts = rows_for(side)
+        if done < WARM:
+            count, rollouts = min(64, 4 * count), 1
+        made, keys = self.scenes(key, count, side=side)
+        labels, coarse = made.labels, coarse_look(made.images)
+        scene = network.fovea.prepare(made.images, looks=rollouts * 5)
+        if done < WARM:
+            played = network(scene, coarse, script=scripted(made, keys, done > WARM / 4))
+            entropies = cross_entropies(played.logits, labels)
+            follow = imitation_loss(network, coarse, made)
+            self.note("warm", (played.logits[:, -1].argmax(-1) == labels).float().mean())
+            self.note("follow", follow.detach())
+            return entropies.mean() + 0.5 * entropies[:, -1].mean() + follow, self.line
+        members = torch.arange(count * rollouts) % rollouts
+        row_key = fold(keys.repeat_interleave(rollouts), members)
+        played = network(scene, coarse, row_key, rollouts)
+        loss, right = episode_loss(played, labels.repeat_interleave(rollouts), rollouts)
+        self.note(f"{side:04d}", right[-1])
+        return loss, self.line
+
+
+def imitation_loss(network: PlaceAgent, coarse: Tensor, scenes: PlateScene) -> Tensor:
+    """How far the priority map is from the middles of the plates, or of the digit where none are.
+
+    Cross-entropy over places, and the squared error of the offsets there, in places.
+    """
+    side = scenes.images.shape[-1]
+    spots = scenes.places[:, None]
+    if scenes.plates.shape[1]:
+        spots = scenes.plates + (scenes.places - scenes.plates[:, 0])[:, None]
+    spots = spots * (PLACES / side)  # (N, P, 2) in places
+    cells = spots.long().clamp(max=PLACES - 1)
+    index = cells[..., 1] * PLACES + cells[..., 0]  # (N, P)
+    found = network.glance(coarse / 255.0).flatten(2)
+    priority = found[:, 0].log_softmax(1).gather(1, index)
+    offsets = torch.tanh(found[:, 1:].transpose(1, 2).gather(1, index[..., None].expand(-1, -1, 2)))
+    return 40 * (offsets + cells + 0.5 - spots).square().sum(-1).mean() - priority.mean()
+
+
+def scripted(scenes: PlateScene, key: Tensor, all_over: bool) -> Tensor:
+    """Looks that a reader is warmed up on, `(N, 5, 2)`: near the digit alone, or `all_over`.
+
+    Then they are at the plates in any order; in the proportional series half of them are near the
+    digit, the others anywhere.
+    """
+    side, looks = scenes.images.shape[-1], GLIMPSES - 1
+    noise = normal(fold(key, "noise"), looks, 2)
+    order = uniform(fold(key, "order"), looks)
+    if scenes.plates.shape[1]:
+        middle = scenes.places - scenes.plates[:, 0]  # from a plate's corner
+        which = torch.cat([order[:, :4].argsort(dim=1), (order[:, 4:] * 4).long()], 1)
+        which = which if all_over else torch.zeros_like(which)
+        corners = scenes.plates.gather(1, which[..., None].expand(-1, -1, 2))
+        return (corners + middle[:, None] + 5 * noise) * (2 / side) - 1
+    near = scenes.places[:, None] * (2 / side) - 1 + 0.15 * noise
+    return torch.where(
+        order[..., None] < (0.5 if all_over else 2),
+        near,
+        uniform(fold(key, "any"), looks, 2) * 2 - 1,
+    )
+
+
+class DenseLoss(LossOf):
+    """Cross-entropy on pieces of scenes: single plates first, then several."""
+
+    def __init__(self, maker: PlateMaker, network: DenseReader, crop: bool = False) -> None:
+        super().__init__(maker, network)
+        self.member, self.crop = network.member, crop
+
+    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
+        """The loss of an update."""
+        draw = float(uniform(fold(key, "piece")[None], 1))
+        if self.crop:
+            made, _ = self.scenes(key, 128, side=100)
+            prepared = crop_true(made.images, made.places, self.maker.series)
+        else:
+            if self.maker.series == "detail":
+                first = done < 0.5
+                side, plate, others = (48, 40, 0) if first else PIECES[int(draw * len(PIECES))]
+                count = 128 if first else 32
+                made, _ = self.scenes(key, count, side=side, plate=plate, others=others)
+            else:
+                side = 100 if self.member.fixed else self.sides[int(draw * len(self.sides))]
+                made, _ = self.scenes(key, 64 if side < 512 else 16, side=side)
+            prepared = self.member.prepare(made.images)
+        labels = made.labels
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(prepared)
+        self.note("right", (logits.argmax(1) == labels).float().mean())
+        return F.cross_entropy(logits.float(), labels), self.line
+
+    @property
+    def sides(self) -> list[int]:
+        """Sides of the proportional series that fit: at most 256 pixels of each side are seen."""
+        return [side for side in SIDES[:8] if 48 <= side / self.member.factor <= 256]
+
+
+def train_agent(maker: PlateMaker, plan: Plan, path: Path) -> tuple[PlaceAgent, float]:
+    """The agent of a series."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PlaceAgent()
+    _, minutes = learn(network, plan, AgentLoss(maker, network), path)
+    return network, minutes
+
+
+def train_dense(
+    member: Member, maker: PlateMaker, plan: Plan, path: Path
+) -> tuple[DenseReader, float]:
+    """A member of the family, or the reader of the crop."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DenseReader(member)
+    loss = DenseLoss(maker, network, crop=member == CROP)
+    _, minutes = learn(network, plan, loss, path)
+    return network, minutes

@@ -1,0 +1,237 @@
+"""What does looking cost against the size of the scene, beside reading all of it?
+
+    taskset -c 0 python scripts/bench_scaling.py [--quick] [--json PATH] [--scenes N]
+
+Scenes of side 100 to 4096 in two series, on black and on photographs (`saccade/plates.py`); a
+saccadic agent, a family of small fully convolutional networks, and a network on the crop at the
+true place (`agents/scaling.py` defines what is measured). Weights that are missing from
+docs/results/scaling are trained first, in runs/scaling, and can be taken up again; so can the
+errors. Without --quick it writes docs/results/scaling.json, docs/scaling.png and the table of
+docs/scaling.md. --quick takes choices and errors from docs/results/scaling.json and only times.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__" and os.environ.get("THP_MEM_ALLOC_ENABLE") != "1":
+    # Large pages for all methods alike; torch reads this when it is imported.
+    os.execve(
+        sys.executable, [sys.executable, *sys.argv], os.environ | {"THP_MEM_ALLOC_ENABLE": "1"}
+    )
+
+import cv2
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from saccade.agents import scaling
+from saccade.agents.checkpoint import describe_machine
+from saccade.agents.scaling_page import draw_scaling, make_table, write_page
+from saccade.agents.scaling_train import PLANS, train_agent, train_dense
+from saccade.data import load
+from saccade.plates import photo_files
+
+ROOT = Path(__file__).parent.parent
+RESULTS, WEIGHTS = ROOT / "docs/results/scaling.json", ROOT / "docs/results/scaling"
+WORK = ROOT / "runs/scaling"
+Row = dict[str, Any]
+
+
+def train_missing(series: str, data: str, weights: Path) -> None:
+    """Trains what has no weights yet."""
+    maker = None
+    for member in (None, *scaling.members(series)):
+        name = "saccade" if member is None else scaling.member_name(member)
+        file = scaling.file_name(name, series)
+        if (weights / f"{file}.safetensors").exists():
+            continue
+        maker = maker or scaling.part_maker(data, "train", series)
+        plan, state = PLANS[series, "agent" if member is None else "dense"], WORK / f"{file}.pt"
+        network: torch.nn.Module
+        if member is None:
+            network, minutes = train_agent(maker, plan, state)
+        else:
+            network, minutes = train_dense(member, maker, plan, state)
+        scaling.store(network, weights / f"{file}.safetensors", minutes)
+
+
+def measure(
+    series: str, systems: list[scaling.System], args: argparse.Namespace, errors: bool
+) -> list[Row]:
+    """Rows of a series, without the pairings; errors are None where they are not asked for."""
+    maker = scaling.part_maker(args.data, "test", series)
+    about = {
+        "series": series,
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "data": args.data,
+        "photos": "SACCADE_DATA" if photo_files() else "drawn",
+        "commit": commit(),
+        **describe_machine(torch.device("cpu")),
+    }
+    rows = []
+    for side in args.sides:
+        _, scene = next(scaling.scenes_of(maker.at(side=side, background="photo"), "test", 1))
+        times = scaling.time_systems(systems, scene, args.seconds)
+        costs = {each.name: scaling.count_cost(each, scene) for each in systems}
+        for background in scaling.BACKGROUNDS:
+            wrong: dict[str, int] = {}
+            if errors:
+                there = maker.at(side=side, background=background)
+                wrong = scaling.count_wrong(
+                    systems, there, args.scenes, "test", WORK / "errors.json"
+                )
+            for each in systems:
+                prepare, seconds = times[each.name]
+                row = {
+                    "side": side,
+                    "background": background,
+                    "method": each.name,
+                    "seconds": seconds,
+                    "prepare_seconds": prepare,
+                    "total_seconds": prepare + seconds,
+                    "error": None,
+                    "interval": None,
+                    "scenes": args.scenes,
+                    "trained": each.trained(side),
+                    "train_minutes": each.minutes,
+                    "choice": None,
+                }
+                if wrong:
+                    row["error"] = 100 * wrong[each.name] / args.scenes
+                    row["interval"] = scaling.wilson(wrong[each.name], args.scenes)
+                rows.append(row | costs[each.name] | about)
+        print(f"{series} {side} measured", file=sys.stderr, flush=True)
+    return rows
+
+
+def pair(rows: list[Row]) -> list[Row]:
+    """Rows of the pairings, chosen at the largest side: the chosen member's, under their names."""
+    pairs, side = [], max(row["side"] for row in rows)
+    for where in sorted({(row["series"], row["background"]) for row in rows}):
+        mine = [row for row in rows if (row["series"], row["background"]) == where]
+        chosen = {
+            "cnn-equal-error": scaling.equal_error(mine, side),
+            "cnn-equal-cost": scaling.equal_cost(mine, side),
+        }
+        for method, choice in chosen.items():
+            if choice is not None:
+                pairs += renamed(mine, method, choice["method"], side)
+    return pairs
+
+
+def renamed(rows: list[Row], method: str, choice: str, side: int) -> list[Row]:
+    """A member's rows under the name of a pairing."""
+    more = {"method": method, "choice": choice, "chosen_at": side}
+    return [row | more for row in rows if row["method"] == choice]
+
+
+def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
+    """Times the agent and the chosen; choices and errors are those of the stored rows."""
+    known = {(r["series"], r["background"], r["side"], r["method"]): r for r in stored}
+    rows: list[Row] = []
+    for series in args.series:
+        pairs = {
+            (row["background"], row["method"]): (row["choice"], row["chosen_at"])
+            for row in stored
+            if row["series"] == series and row["choice"]
+        }
+        names = {"saccade", "crop-cnn"} | {choice for choice, _ in pairs.values()}
+        systems = scaling.load_systems(series, args.weights, names)
+        fresh = measure(series, systems, args, errors=False)
+        for row in fresh:
+            old = known.get((series, row["background"], row["side"], row["method"]), {})
+            kept = ("error", "interval", "scenes", "data", "photos")
+            row |= {name: old[name] for name in kept if name in old}
+            row["errors_from"] = "docs/results/scaling.json"
+        rows += fresh
+        for (background, method), (choice, side) in pairs.items():
+            here = [row for row in fresh if row["background"] == background]
+            rows += renamed(here, method, choice, side)
+    return rows
+
+
+def commit() -> str | None:
+    """The commit that is checked out."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def show(rows: list[Row]) -> None:
+    """Prints the agent, the pairings and the ceiling."""
+    heads = ("series", "background", "side", "method", "ms", "prepare", "sum", "error", "ratio")
+    table = Table(*heads)
+    agents = {
+        (r["series"], r["background"], r["side"]): r for r in rows if r["method"] == "saccade"
+    }
+    for row in rows:
+        if row["method"].startswith("fcn"):
+            continue
+        where = (row["series"], row["background"], row["side"])
+        times = [row[name] for name in ("seconds", "prepare_seconds", "total_seconds")]
+        name = row["method"] + (f" ({row['choice']})" if row["choice"] else "")
+        error = "" if row["error"] is None else f"{row['error']:.1f}"
+        ratio = row["seconds"] / agents[where]["seconds"]
+        cells = [f"{1e3 * each:.2f}" for each in times]
+        table.add_row(*map(str, where), name, *cells, error, f"{ratio:,.2f}")
+    Console(width=120).print(table)
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="time only, choices as stored")
+    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    parser.add_argument("--scenes", type=int, default=500, help="test scenes at each side")
+    parser.add_argument("--sides", type=int, nargs="+", default=list(scaling.SIDES))
+    parser.add_argument("--series", nargs="+", default=["detail", "proportional"])
+    parser.add_argument("--data", choices=("mnist", "digits"), help="default: mnist if it is there")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
+    parser.add_argument("--seconds", type=float, default=None, help="to time at each side")
+    parser.add_argument("--train-only", action="store_true", help="train what is missing and end")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
+    args.data = args.data or default_data()
+    args.seconds = args.seconds or (3.0 if args.quick else 15.0)
+    if args.quick:
+        if not RESULTS.exists():
+            parser.error(f"--quick reads {RESULTS}, which is not there: run it without --quick")
+        rows = time_again(args, json.loads(RESULTS.read_text()))
+    else:
+        rows = []
+        for series in args.series:
+            train_missing(series, args.data, args.weights)
+            if not args.train_only:
+                systems = scaling.load_systems(series, args.weights)
+                rows += measure(series, systems, args, errors=True)
+        if args.train_only:
+            return
+        rows += pair(rows)
+    show(rows)
+    whole = not args.quick and tuple(args.sides) == scaling.SIDES and len(args.series) == 2
+    for path in [args.json, *([RESULTS] if whole else [])]:
+        if path is not None:
+            path.write_text(json.dumps(rows, indent=1) + "\n")
+    if whole:
+        draw_scaling(rows, ROOT / "docs/scaling.png")
+        write_page(ROOT / "docs/scaling.md", make_table(rows))
+
+
+def default_data() -> str:
+    """MNIST, or digits drawn here where there is none."""
+    try:
+        return "mnist" if load("mnist") else "digits"
+    except FileNotFoundError:
+        return "digits"
+
+
+if __name__ == "__main__":
+    main()
