@@ -62,10 +62,15 @@ def recipe(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """Looks at the test set with a run's weights, on the CPU in one thread.
+def round_weights(folder: Path) -> None:
+    """Rounds a trained run's stored weights to what is shipped of them, so that all looks agree."""
+    path = folder / "model.safetensors"
+    save_file(halve(load_file(path)), path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
 
-    Rounds the stored weights first to what is shipped of them, so that all later looks agree.
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Looks at the test set with a run's stored weights, on the CPU in one thread.
 
     Returns:
         `figures`, and `test_digest` of the test set.
@@ -76,9 +81,6 @@ def measure(folder: Path) -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        path = folder / "model.safetensors"
-        save_file(halve(load_file(path)), path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
         agent, config = load_agent(folder), read_config(folder / "config.json")
         maker = make_scenes(config, load_data(config.data, seed=config.seed).test)
         spec = agent.spec

@@ -19,7 +19,7 @@ from saccade.agents.config import TrainConfig, read_config, thread_count
 from saccade.agents.evaluate import digest, figures
 from saccade.agents.references import count_right, reference_updates, train_reference
 from saccade.agents.reinforce import make_scenes
-from saccade.agents.results import measure, seed_result
+from saccade.agents.results import measure, round_weights, seed_result
 from saccade.agents.run import choose_device
 from saccade.agents.suite import TASKS, Row, row_config, train_arguments
 from saccade.data import load as load_data
@@ -151,6 +151,8 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
         write_json(folder / "commit.json", {"commit": commit})
     if again or not (folder / "result.json").is_file():
         summary, base = read_json(folder / "summary.json"), order.whole(row)
+        if row.gaze:
+            round_weights(folder)
         seed_result(
             row,
             folder,
