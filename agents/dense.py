@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 STRIDES = {1: (2, 2, 2, 1, 1), 2: (2, 2, 1, 1), 4: (1, 2, 1, 1), 8: (1, 1, 1), 16: (1, 1, 1)}
 
@@ -99,12 +99,14 @@ def fast_type() -> torch.dtype:
 
 
 def fold_norms(layers: nn.Sequential) -> nn.Sequential:
-    """The same layers in inference, each batch normalization joined to the convolution before."""
+    """The same layers in inference, each batch normalization joined to the layer before."""
     joined: list[nn.Module] = []
     for layer in layers:
         before = joined[-1] if joined else None
         if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
             joined[-1] = fuse_conv_bn_eval(before, layer)
+        elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+            joined[-1] = fuse_linear_bn_eval(before, layer)
         else:
             joined.append(layer)
     return nn.Sequential(*joined)

@@ -5,7 +5,9 @@ Definitions, also in docs/scaling.md:
 - `prepare_seconds`: from the scene in memory to the small picture a system starts from: the
   agent's coarse look, a network's down-sampling, the crop at the true place. At full resolution
   there is nothing to prepare.
-- `seconds`: from there to the class, one scene at a time, the scene's own pixels in memory.
+- `seconds`: from there to the class, one scene at a time, the scene's own pixels in memory; a mean
+  over scenes, as an agent that stops when it is sure takes longer for some.
+- `glimpses`: mean number that a system takes, the coarse look among them.
 - `flops`: of convolutions and matrix products in `seconds`, a multiplication and an addition
   counted as two.
 - `peak_bytes`: the scene, what was prepared, the weights, and the largest sum of one layer's input
@@ -16,8 +18,6 @@ Definitions, also in docs/scaling.md:
 
 import json
 import math
-import statistics
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, fast_type
-from saccade.agents.scaling_agent import GLIMPSES, PlaceAgent, coarse_look
+from saccade.agents.scaling_agent import GRID, PlaceAgent, Reading, coarse_look
 from saccade.data import load
 from saccade.plates import PlateMaker, PlateScene, part_rows, plate_letters, plate_photos
 
 SIDES = (100, 256, 512, 1024, 2048, 4096)
 BACKGROUNDS = ("black", "photo")
 MARGIN = 0.3  # points of error within which two systems count as equal
-FAST = 0.05  # seconds, for the order of timing
+SURE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # beliefs at which an agent may stop
+PRICE = 0.1  # points of validation error that stopping may cost
 CHUNK = 2**24  # pixels of scenes held at a time
 
 Row = dict[str, Any]
@@ -52,8 +52,9 @@ class System:
         name: As results have it.
         network: With its weights, made ready for inference.
         prepare: From scenes to what it starts from.
-        answer: From scenes and what was prepared to logits `(N, 10)`.
-        looked_at: Pixels of a scene of this side, and of what was prepared, that `answer` reads.
+        answer: From scenes and what was prepared to logits, and looks after what was prepared.
+        looked_at: Pixels that `answer` reads of a scene of this side and of what was prepared,
+            with so many looks.
         trained: Sides of scenes like those it has learned on.
         minutes: Of one core, that it learned for.
     """
@@ -61,8 +62,8 @@ class System:
     name: str
     network: nn.Module
     prepare: Callable[[PlateScene], Tensor]
-    answer: Callable[[Tensor, Tensor], Tensor]
-    looked_at: Callable[[int], int]
+    answer: Callable[[Tensor, Tensor], Reading]
+    looked_at: Callable[[int, float], float]
     trained: Callable[[int], bool]
     minutes: float
 
@@ -110,18 +111,13 @@ def restore(network: nn.Module, path: Path) -> float:
 
 def agent_system(network: PlaceAgent, minutes: float) -> System:
     """The saccadic agent."""
-    looks, window = GLIMPSES - 1, network.fovea.sides[-1]
-    pixels = network.surround.size**2
-
-    def answer(images: Tensor, coarse: Tensor) -> Tensor:
-        return network(network.fovea.prepare(images, looks=1), coarse).logits[:, -1]
-
+    window, pixels = network.fovea.sides[-1], network.surround.size**2
     return System(
         "saccade",
         network,
         lambda scenes: coarse_look(scenes.images),
-        answer,
-        lambda side: 128**2 + looks * (min(window, side) ** 2 + pixels),
+        lambda images, coarse: network.read(network.fovea.prepare(images, looks=1), coarse),
+        lambda side, looks: GRID**2 + looks * (min(window, side) ** 2 + pixels),
         lambda side: True,
         minutes,
     )
@@ -131,10 +127,14 @@ def dense_system(network: DenseReader, series: str, minutes: float) -> System:
     """A member of the family, or the reader of the crop at the true place."""
     member = network.member
     ready = network.folded(fast_type())
+
+    def answer(images: Tensor, prepared: Tensor) -> Reading:
+        return Reading(ready(prepared), torch.zeros(len(prepared), dtype=torch.long))
+
     if member == CROP:
         return System(
             "crop-cnn", ready, lambda scenes: crop_true(scenes.images, scenes.places, series),
-            lambda _, prepared: ready(prepared), lambda side: 1600,
+            answer, lambda side, looks: 1600,
             lambda side: side == 100 or series == "proportional", minutes,
         )  # fmt: skip
 
@@ -146,8 +146,8 @@ def dense_system(network: DenseReader, series: str, minutes: float) -> System:
         member.name,
         ready,
         lambda scenes: member.prepare(scenes.images),
-        lambda _, prepared: ready(prepared),
-        lambda side: member.fixed**2 or max(1, round(side / member.factor)) ** 2,
+        answer,
+        lambda side, looks: member.fixed**2 or max(1, round(side / member.factor)) ** 2,
         trained,
         minutes,
     )
@@ -196,10 +196,41 @@ def part_maker(data: str, part: str, series: str) -> PlateMaker:
 
 
 @torch.inference_mode()
+def find_sure(agent: PlaceAgent, maker: PlateMaker, scenes: int = 100) -> float:
+    """The least belief to stop at that costs at most `PRICE` points, over all sides and grounds.
+
+    Args:
+        agent: In evaluation.
+        maker: Of validation scenes.
+        scenes: At each side and on each background.
+
+    Returns:
+        One of `SURE`, or 1, which is never reached.
+    """
+    beliefs, right = [], []
+    for side in SIDES:
+        for background in BACKGROUNDS:
+            there = maker.at(side=side, background=background)
+            for _, made in scenes_of(there, "validation", scenes):
+                scene = agent.fovea.prepare(made.images, looks=1)
+                logits = agent(scene, coarse_look(made.images)).logits
+                beliefs.append(logits.softmax(-1).amax(-1))
+                right.append(logits.argmax(-1) == made.labels[:, None])
+    belief, correct = torch.cat(beliefs), torch.cat(right)
+    rows, last = torch.arange(len(belief)), belief.shape[1] - 1
+    for sure in SURE:
+        stop = (belief.cummax(1).values <= sure).sum(1).clamp(max=last)
+        lost = correct[:, last].float().mean() - correct[rows, stop].float().mean()
+        if 100 * float(lost) <= PRICE:
+            return sure
+    return 1.0
+
+
+@torch.inference_mode()
 def count_wrong(
     systems: list[System], maker: PlateMaker, scenes: int, part: str, cache: Path | None = None
-) -> dict[str, int]:
-    """Wrong answers of each system on the first scenes of a part.
+) -> dict[str, tuple[int, float]]:
+    """Wrong answers of each system on the first scenes of a part, and mean glimpses.
 
     Args:
         systems: Who reads.
@@ -209,90 +240,26 @@ def count_wrong(
         cache: A JSON file that keeps what was counted, by all that decides it, so that a long
             measurement can be taken up again.
     """
-    kept: dict[str, list[int]] = {}
+    kept: dict[str, list[float]] = {}
     if cache is not None and cache.exists():
         kept = json.loads(cache.read_text())
-    where = f"{part} {maker.series} {maker.background} {maker.side} {len(maker.digits)}"
+    where = f"{part} {maker.series} {maker.background} {maker.side} {len(maker.digits)} {scenes}"
     keys = {each.name: f"{where} {each.name} {_fingerprint(each.network):08x}" for each in systems}
-    missing = [each for each in systems if kept.get(keys[each.name], [0])[0] < scenes]
-    wrong = {each.name: 0 for each in missing}
+    missing = [each for each in systems if keys[each.name] not in kept]
+    wrong, looks = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
     for _, made in scenes_of(maker, part, scenes) if missing else ():
         for each in missing:
-            answers = each.answer(made.images, each.prepare(made)).argmax(1)
-            wrong[each.name] += int((answers != made.labels).sum())
-    for name, number in wrong.items():
-        kept[keys[name]] = [scenes, number]
+            read = each.answer(made.images, each.prepare(made))
+            wrong[each.name] += int((read.logits.argmax(1) != made.labels).sum())
+            looks[each.name] += int(read.looks.sum())
+    for each in missing:
+        kept[keys[each.name]] = [wrong[each.name], 1 + looks[each.name] / scenes]
     if cache is not None and missing:
         cache.parent.mkdir(parents=True, exist_ok=True)
         beside = cache.with_suffix(".part")
         beside.write_text(json.dumps(kept))
         beside.replace(cache)
-    counts = {each.name: kept[keys[each.name]] for each in systems}
-    return {name: round(number * scenes / of) for name, (of, number) in counts.items()}
-
-
-@torch.inference_mode()
-def time_systems(
-    systems: list[System], scene: PlateScene, seconds: float, least: int = 3
-) -> dict[str, tuple[float, float]]:
-    """Median seconds to prepare and to answer, of each system on one scene.
-
-    Systems take turns until the time is over, so that a busy machine is busy for all. In its turn
-    one that is fast reads several times, of which the first, after the others had the caches, does
-    not count.
-
-    Args:
-        systems: Who reads.
-        scene: One scene.
-        seconds: How long to measure, at least so many turns.
-        least: Turns.
-    """
-    spent: dict[str, list[tuple[float, float]]] = {each.name: [] for each in systems}
-    begun, turn = time.perf_counter(), -1  # the first turn warms up
-    while turn < least or time.perf_counter() - begun < seconds:
-        for each in systems:
-            last = sum(spent[each.name][-1]) if spent[each.name] else math.inf
-            for repeat in range(5 if last < FAST else 1):
-                start = time.perf_counter()
-                prepared = each.prepare(scene)
-                middle = time.perf_counter()
-                each.answer(scene.images, prepared)
-                if turn >= 0 and (repeat or last >= FAST):
-                    spent[each.name].append((middle - start, time.perf_counter() - middle))
-        turn += 1
-    return {
-        name: (statistics.median(a for a, _ in both), statistics.median(b for _, b in both))
-        for name, both in spent.items()
-    }
-
-
-@torch.inference_mode()
-def count_cost(system: System, scene: PlateScene) -> Row:
-    """FLOPs, peak memory and bytes read of one scene."""
-    widest = [0]
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(output, Tensor):
-            parts = {each.data_ptr(): each.numel() * each.element_size() for each in inputs}
-            parts[output.data_ptr()] = output.numel() * output.element_size()
-            widest[0] = max(widest[0], sum(parts.values()))
-
-    leaves = [each for each in system.network.modules() if not list(each.children())]
-    hooks = [each.register_forward_hook(note) for each in leaves if each is not system.network]
-    prepared = system.prepare(scene)
-    with FlopCounterMode(display=False) as counter:
-        system.answer(scene.images, prepared)
-    for hook in hooks:
-        hook.remove()
-    weights = sum(each.numel() * each.element_size() for each in system.network.parameters())
-    made = 0 if prepared.data_ptr() == scene.images.data_ptr() else prepared.numel()
-    return {
-        "flops": counter.get_total_flops(),
-        "peak_bytes": scene.images.numel() + made + weights + widest[0],
-        "bytes_read": system.looked_at(scene.images.shape[-1]) + weights,
-        "params": system.parameters,
-        "precision": system.precision,
-    }
+    return {name: (int(kept[key][0]), kept[key][1]) for name, key in keys.items()}
 
 
 def wilson(wrong: int, count: int) -> tuple[float, float]:

@@ -2,13 +2,14 @@
 
 Glimpse 1 is a coarse look: the scene's means on a fixed grid. A small convolutional network makes
 of it a priority map (Itti & Koch 2001) over places, with an offset inside each. Every further
-glimpse goes to a place drawn from that map, where a place that was looked at is inhibited, or, as
-what is remembered asks for it, close to where the last one was. Around the chosen spot the gaze is
-Gaussian. REINFORCE (Williams 1992) learns map, offsets and corrections, with the dense reward and
-leave-one-out baseline of `saccade.agents.objectives`; cross-entropy after every glimpse learns
-what is read. Both are warmed up on scripted looks, see `saccade.agents.scaling_train`.
+glimpse goes to the place of highest priority, where places that were looked at are inhibited, until
+what is remembered gives one class a belief above `sure`. While learning, places are drawn from the
+map's softmax, and the spot there is Gaussian: REINFORCE (Williams 1992) learns map, offsets and
+inhibition, with the dense reward and leave-one-out baseline of `saccade.agents.objectives`;
+cross-entropy after every glimpse learns what is read. Both are warmed up on scripted looks, see
+`saccade.agents.scaling_train`.
 
-No part knows the scene's side in pixels, and what an episode costs does not depend on it.
+No part knows the scene's side in pixels, and what a look costs does not depend on it.
 """
 
 import copy
@@ -17,7 +18,6 @@ from typing import NamedTuple
 
 import cv2
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from saccade.agents.dense import fold_norms
@@ -34,9 +34,8 @@ from saccade.retina import Retina, Scene
 
 GRID = 128  # cells along a side of the coarse look
 PLACES = 16  # along a side of the priority map
-GLIMPSES = 6  # the coarse look is the first
-JUMP = 0.05  # spread of a jump while learning, in places
-NEAR, REACH = 3.0, 24.0  # of a correction, in pixels: spread while learning, and farthest
+GLIMPSES = 7  # at most; the coarse look is the first
+SPREAD = 0.02  # of a spot while learning, in places
 
 
 class Episodes(NamedTuple):
@@ -45,7 +44,7 @@ class Episodes(NamedTuple):
     Attributes:
         logits: `(N, T, 10)` after each; gradients to encoder, core and classifier.
         locations: `(N, T, 2)` as (x, y) in [-1, 1].
-        log_probs: `(N, T)` of what was chosen; gradients to map, offsets and corrections.
+        log_probs: `(N, T)` of what was chosen; gradients to map, offsets and inhibition.
     """
 
     logits: Tensor
@@ -53,103 +52,157 @@ class Episodes(NamedTuple):
     log_probs: Tensor
 
 
+class Reading(NamedTuple):
+    """What the agent says of N scenes.
+
+    Attributes:
+        logits: `(N, 10)` after the last look that was taken.
+        looks: `(N,)` int64, how many sharp looks that were.
+    """
+
+    logits: Tensor
+    looks: Tensor
+
+
 class PlaceAgent(nn.Module):
     """The network of the agent; see the module's docstring."""
 
     cells: Tensor
-    bumps: Tensor
+    distances: Tensor
+    sure: Tensor
+    kept: Tensor | None = None  # what `folded` made ready
 
     def __init__(self, hidden: int = 128) -> None:
         super().__init__()
         self.hidden = hidden
-        self.fovea, self.surround = Retina(40, 2), Retina(40, 1)  # of the scene, of the coarse look
+        self.fovea, self.surround = Retina(48, 2), Retina(48, 1)  # of the scene, of the coarse look
         self.glance = nn.Sequential(  # (N, 1, 128, 128) to (N, 3, 16, 16)
-            nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
-            nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU(),
-            nn.Conv2d(32, 3, 1),
+            nn.Conv2d(1, 16, 8, 4, 2), nn.ReLU(), nn.Conv2d(16, 32, 4, 2, 1), nn.ReLU(),
+            nn.Conv2d(32, 48, 3, 1, 1), nn.ReLU(), nn.Conv2d(48, 3, 1),
         )  # fmt: skip
-        self.encoder = nn.Sequential(  # (N, 3, 40, 40) to (N, hidden)
-            nn.Conv2d(3, 16, 5, 2, 2, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-            nn.Conv2d(16, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.Conv2d(32, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
-            nn.Flatten(), nn.Linear(1600, hidden), nn.ReLU(),
+        self.encoder = nn.Sequential(  # (N, 3, 48, 48) to (N, hidden)
+            nn.Conv2d(3, 32, 6, 4, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.MaxPool2d(3), nn.Flatten(),
+            nn.Linear(1024, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(),
         )  # fmt: skip
         self.core = GRUCore(hidden, hidden)
-        self.near = nn.Linear(hidden, 3)  # worth of a correction, and the correction
         self.classifier = nn.Linear(hidden, 10)
-        self.inhibition = nn.Parameter(torch.tensor(6.0))
-        nn.init.constant_(self.near.bias[:1], -2.0)
+        self.inhibition = nn.Parameter(torch.tensor([6.0, 0.0]))  # how deep, and log of how wide
+        self.register_buffer("sure", torch.ones(()))  # belief that ends an episode
         steps = (2 * torch.arange(PLACES) + 1) / PLACES - 1
         cells = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), -1).view(-1, 2)
-        distance = (cells[:, None] - cells).square().sum(-1) * (PLACES / 2) ** 2
-        bumps = F.pad(torch.exp(-distance / 2), (0, 0, 0, 1))  # a correction inhibits nothing
+        distances = (cells[:, None] - cells).square().sum(-1) * (PLACES / 2) ** 2
         self.register_buffer("cells", cells, persistent=False)
-        self.register_buffer("bumps", bumps, persistent=False)
+        self.register_buffer("distances", distances, persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
-        self,
-        scene: Scene,
-        coarse: Tensor,
-        key: Tensor | None = None,
-        rollouts: int = 1,
-        script: Tensor | None = None,
+        self, scene: Scene, coarse: Tensor, key: Tensor | None = None, rollouts: int = 1
     ) -> Episodes:
-        """Plays episodes on scenes.
+        """Plays episodes to their end.
 
         Args:
             scene: B square scenes, prepared for `fovea`.
             coarse: `(B, 1, GRID, GRID)` uint8, the coarse look at each; see `coarse_look`.
             key: `(B * rollouts,)` int64, of what is drawn; without it the mode is taken.
             rollouts: M, episodes on each scene.
-            script: `(B * rollouts, T, 2)`, locations to look at in place of the agent's own.
         """
-        if script is not None:
-            return self._follow(scene, coarse, script)
         count = len(coarse) * rollouts
         index = None if rollouts == 1 else torch.arange(len(coarse)).repeat_interleave(rollouts)
         rows, around = torch.arange(count), self.surround.prepare(coarse, looks=1)
-        found = self.glance(coarse / 255.0).flatten(2)  # (N, 3, places)
-        found = found if index is None else found[index]
-        priority, offsets = found[:, 0], found[:, 1:].transpose(1, 2)
-        spots = self.cells + torch.tanh(offsets) * (2 / PLACES)  # (N, places, 2)
+        priority, spots = self.find(coarse)
+        bumps = self.bumps()
+        if index is not None:
+            priority, spots = priority[index], spots[index]
         state: State = (spots.new_zeros(count, self.hidden),)
-        location = spots.new_zeros(count, 2)
         features, locations, log_probs = [], [], []
         for t in range(GLIMPSES - 1):
-            near = self.near(state[0].detach())
-            worth = torch.cat([priority, near[:, :1]], 1)
-            aim = location + torch.tanh(near[:, 1:]) * (2 * REACH / scene.width)
             if key is None:
-                choice = worth.argmax(1)
+                choice = priority.argmax(1)
             else:  # Gumbel's way to draw from a softmax
-                chance = uniform(fold(fold(key, "place"), t), worth.shape[1]).clamp(min=1e-7)
-                choice = (worth.detach() - (-chance.log()).log()).argmax(1)
-            corrects = choice == PLACES**2
-            jump = spots[rows, choice.clamp(max=PLACES**2 - 1)]
-            mean = torch.where(corrects[:, None], aim, jump)
+                chance = uniform(fold(fold(key, "place"), t), PLACES**2).clamp(min=1e-7)
+                choice = (priority.detach() - (-chance.log()).log()).argmax(1)
+            mean = spots[rows, choice]
             location = mean.detach()
             if key is not None:
-                spread = torch.where(corrects, 2 * NEAR / scene.width, 2 * JUMP / PLACES)[:, None]
+                spread = 2 * SPREAD / PLACES
                 location = location + spread * normal(fold(fold(key, "spot"), t), 2)
                 miss = ((location - mean) / spread).square().sum(1) / 2
-                log_probs.append(worth.log_softmax(1)[rows, choice] - miss)
-            location = location.clamp(-1, 1)
-            state = self._see(scene, around, location, index, state)
+                log_probs.append(priority.log_softmax(1)[rows, choice] - miss)
+            state = self._see(scene, around, location.clamp(-1, 1), index, state)
             features.append(state[0])
-            locations.append(location)
-            priority = priority - self.inhibition * self.bumps[choice]
-        none = location.new_zeros(count, 0)
+            locations.append(location.clamp(-1, 1))
+            priority = priority - bumps[choice]
+        none = spots.new_zeros(count, 0)
         return Episodes(
             self.classifier(torch.stack(features, 1)),
             torch.stack(locations, 1),
             torch.stack(log_probs, 1) if log_probs else none,
         )
 
+    def read(self, scene: Scene, coarse: Tensor) -> Reading:
+        """Looks by the mode at N scenes, at each until its belief is above `sure`.
+
+        It ends when all have; what was sure before is not changed by what the others see.
+        """
+        count, around = len(coarse), self.surround.prepare(coarse, looks=1)
+        priority, spots = self.find(coarse)
+        rows, bumps = torch.arange(count), self.bumps()
+        state: State = (spots.new_zeros(count, self.hidden),)
+        belief, seen, beliefs = spots.new_zeros(count), [], []
+        sure = float(self.sure)
+        for _ in range(GLIMPSES - 1):
+            choice = priority.argmax(1)
+            state = self._see(scene, around, spots[rows, choice], None, state)
+            seen.append(self.classifier(state[0]))
+            belief = torch.maximum(belief, seen[-1].softmax(1).amax(1))
+            beliefs.append(belief)
+            if float(belief.min()) > sure:
+                break
+            priority = priority - bumps[choice]
+        doubts = (torch.stack(beliefs, 1) <= sure).sum(1)  # looks that were not enough
+        last = doubts.clamp(max=len(seen) - 1)
+        return Reading(torch.stack(seen, 1)[rows, last], last + 1)
+
+    def follow(self, scene: Scene, coarse: Tensor, script: Tensor) -> Tensor:
+        """Looks where a script says.
+
+        Args:
+            scene: N square scenes, prepared for `fovea`.
+            coarse: `(N, 1, GRID, GRID)` uint8.
+            script: `(N, T, 2)` locations.
+
+        Returns:
+            `(N, T, 10)`, the logits after each look.
+        """
+        around, features = self.surround.prepare(coarse, looks=1), []
+        state: State = (script.new_zeros(len(script), self.hidden),)
+        for location in script.unbind(1):
+            state = self._see(scene, around, location, None, state)
+            features.append(state[0])
+        return self.classifier(torch.stack(features, 1))
+
+    def find(self, coarse: Tensor) -> tuple[Tensor, Tensor]:
+        """The priority map of coarse looks, `(N, places)`, and a spot in each, `(N, places, 2)`.
+
+        A spot is at most one place from the middle of its own.
+        """
+        found = self.glance(coarse / 255.0).flatten(2)
+        return found[:, 0], self.cells + torch.tanh(found[:, 1:].transpose(1, 2)) * (2 / PLACES)
+
+    def bumps(self) -> Tensor:
+        """How much a look at each place inhibits every place, `(places, places)`."""
+        if self.kept is not None:
+            return self.kept
+        depth, width = self.inhibition
+        return depth * torch.exp(self.distances * (-0.5 * torch.exp(-2 * width)))
+
     def folded(self) -> "PlaceAgent":
         """A copy for inference: normalization is in the weights."""
         other = copy.deepcopy(self).eval()
         other.encoder = fold_norms(other.encoder)
+        other.kept = other.bumps().detach()
         return other
 
     def _see(
@@ -159,15 +212,6 @@ class PlaceAgent(nn.Module):
         sharp = self.fovea.look(scene, location, index)[:, :, 0]
         wide = self.surround.look(coarse, location, index)[:, :, 0]
         return self.core(self.encoder(torch.cat([sharp, wide], 1)), state)
-
-    def _follow(self, scene: Scene, coarse: Tensor, script: Tensor) -> Episodes:
-        """Looks where a script says."""
-        around, logits = self.surround.prepare(coarse, looks=1), []
-        state: State = (script.new_zeros(len(script), self.hidden),)
-        for location in script.unbind(1):
-            state = self._see(scene, around, location, None, state)
-            logits.append(self.classifier(state[0]))
-        return Episodes(torch.stack(logits, 1), script, script.new_zeros(len(script), 0))
 
 
 def coarse_look(images: Tensor) -> Tensor:

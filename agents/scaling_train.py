@@ -24,9 +24,11 @@ from saccade.counter import fold, integers, make_key, normal, row_keys, uniform
 from saccade.plates import PlateMaker, PlateScene
 
 SIDES = (100, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)  # the agent learns on
+OFTEN = (*SIDES, 2048, 3072, 4096, 4096)  # fewer of these fit into a batch
 # Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
-PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0))
-WARM = 0.7  # share of the agent's updates in which it follows a script
+PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0), (512, 40, 3))
+WARM = 0.85  # share of the agent's updates in which it follows a script
+STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings
 
 
@@ -47,9 +49,9 @@ class Plan:
 
 
 PLANS = {
-    ("detail", "agent"): Plan(4000),
+    ("detail", "agent"): Plan(6000),
     ("detail", "dense"): Plan(3000),
-    ("proportional", "agent"): Plan(2000),
+    ("proportional", "agent"): Plan(3000),
     ("proportional", "dense"): Plan(1500),
 }
 
@@ -83,7 +85,7 @@ def learn(
         loss, line = loss_of(update, update / plan.updates, fold(key, update))
         adam.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         adam.step()
         if (update + 1) % CHUNK == 0 or update + 1 == plan.updates:
             spent = seconds + time.process_time() - start
@@ -126,7 +128,9 @@ class LossOf:
 
 
 class AgentLoss(LossOf):
-    """First reader and gaze follow a script, then the agent plays and learns from labels alone."""
+    """First reader and map follow a script, then the agent plays and learns from labels alone."""
+
+    stored: dict[int, tuple[Tensor, Tensor]] | None = None  # of a side: coarse looks, middles
 
     def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
         """The loss of an update."""
@@ -140,14 +144,18 @@ class AgentLoss(LossOf):
             count, rollouts = min(64, 4 * count), 1
         made, keys = self.scenes(key, count, side=side)
         labels, coarse = made.labels, coarse_look(made.images)
-        scene = network.fovea.prepare(made.images, looks=rollouts * 5)
+        scene = network.fovea.prepare(made.images, looks=rollouts * (GLIMPSES - 1))
         if done < WARM:
-            played = network(scene, coarse, script=scripted(made, keys, done > WARM / 4))
-            entropies = cross_entropies(played.logits, labels)
-            follow = imitation_loss(network, coarse, made)
-            self.note("warm", (played.logits[:, -1].argmax(-1) == labels).float().mean())
+            seen, middles = self.looks(fold(key, "stored"))
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network.follow(scene, coarse, scripted(made, keys, done > WARM / 8))
+                priority, spots = network.find(seen)
+            logits = logits.float()
+            entropies = cross_entropies(logits, labels)
+            follow = imitation_loss(priority.float(), spots.float(), middles)
+            self.note("warm", (logits[:, -1].argmax(-1) == labels).float().mean())
             self.note("follow", follow.detach())
-            return entropies.mean() + 0.5 * entropies[:, -1].mean() + follow, self.line
+            return entropies.mean() + 0.5 * entropies[:, -1].mean() + 0.2 * follow, self.line
         members = torch.arange(count * rollouts) % rollouts
         row_key = fold(keys.repeat_interleave(rollouts), members)
         played = network(scene, coarse, row_key, rollouts)
@@ -155,27 +163,60 @@ class AgentLoss(LossOf):
         self.note(f"{side:04d}", right[-1])
         return loss, self.line
 
+    def looks(self, key: Tensor) -> tuple[Tensor, Tensor]:
+        """64 stored coarse looks at scenes of one side, turned or flipped, with their middles."""
+        if self.stored is None:  # a scene of 4096 x 4096 takes as long as a batch of coarse looks
+            self.stored = {side: self._store(side) for side in SIDES}
+        draw = uniform(fold(key, "how")[None], 4)[0].tolist()
+        coarse, middles = self.stored[OFTEN[int(draw[0] * len(OFTEN))]]
+        rows = integers(fold(key, "rows")[None], len(coarse), 64)[0]
+        coarse, middles = coarse[rows], middles[rows]
+        for axis in (0, 1):
+            if draw[1 + axis] < 0.5:
+                coarse, middles = coarse.flip(-1 - axis), middles.clone()
+                middles[..., axis] = PLACES - middles[..., axis]
+        if draw[3] < 0.5:
+            coarse, middles = coarse.transpose(-1, -2), middles.flip(-1)
+        return coarse.contiguous(), middles
 
-def imitation_loss(network: PlaceAgent, coarse: Tensor, scenes: PlateScene) -> Tensor:
-    """How far the priority map is from the middles of the plates, or of the digit where none are.
+    def _store(self, side: int) -> tuple[Tensor, Tensor]:
+        """Coarse looks at STORED scenes of a side, and the middles of what is worth a look."""
+        looks, middles, step = [], [], max(1, min(64, 2**26 // side**2))
+        for start in range(0, STORED, step):
+            key = fold(fold(fold(make_key(0), "stored"), side), start)
+            made, _ = self.scenes(key, min(step, STORED), side=side)
+            looks.append(coarse_look(made.images))
+            middles.append(middles_of(made))
+        return torch.cat(looks), torch.cat(middles)
 
-    Cross-entropy over places, and the squared error of the offsets there, in places.
-    """
-    side = scenes.images.shape[-1]
-    spots = scenes.places[:, None]
+
+def middles_of(scenes: PlateScene) -> Tensor:
+    """The middles of all plates, or of the digit where none are, `(N, P, 2)` in places."""
+    middles = scenes.places[:, None]
     if scenes.plates.shape[1]:
-        spots = scenes.plates + (scenes.places - scenes.plates[:, 0])[:, None]
-    spots = spots * (PLACES / side)  # (N, P, 2) in places
-    cells = spots.long().clamp(max=PLACES - 1)
+        middles = scenes.plates + (scenes.places - scenes.plates[:, 0])[:, None]
+    return middles * (PLACES / scenes.images.shape[-1])
+
+
+def imitation_loss(priority: Tensor, spots: Tensor, middles: Tensor) -> Tensor:
+    """How far a priority map is from the middles of what is worth a look.
+
+    Cross-entropy over places, and the distance of the spots there, smooth near 0, in places.
+
+    Args:
+        priority: `(N, places)`, see `PlaceAgent.find`.
+        spots: `(N, places, 2)`.
+        middles: `(N, P, 2)`, see `middles_of`.
+    """
+    cells = middles.long().clamp(0, PLACES - 1)
     index = cells[..., 1] * PLACES + cells[..., 0]  # (N, P)
-    found = network.glance(coarse / 255.0).flatten(2)
-    priority = found[:, 0].log_softmax(1).gather(1, index)
-    offsets = torch.tanh(found[:, 1:].transpose(1, 2).gather(1, index[..., None].expand(-1, -1, 2)))
-    return 40 * (offsets + cells + 0.5 - spots).square().sum(-1).mean() - priority.mean()
+    there = (spots.gather(1, index[..., None].expand(-1, -1, 2)) + 1) * (PLACES / 2)
+    miss = F.smooth_l1_loss(there, middles, beta=0.02)
+    return 16 * miss - priority.log_softmax(1).gather(1, index).mean()
 
 
 def scripted(scenes: PlateScene, key: Tensor, all_over: bool) -> Tensor:
-    """Looks that a reader is warmed up on, `(N, 5, 2)`: near the digit alone, or `all_over`.
+    """Looks that a reader is warmed up on, `(N, 6, 2)`: near the digit alone, or `all_over`.
 
     Then they are at the plates in any order; in the proportional series half of them are near the
     digit, the others anywhere.
@@ -188,7 +229,8 @@ def scripted(scenes: PlateScene, key: Tensor, all_over: bool) -> Tensor:
         which = torch.cat([order[:, :4].argsort(dim=1), (order[:, 4:] * 4).long()], 1)
         which = which if all_over else torch.zeros_like(which)
         corners = scenes.plates.gather(1, which[..., None].expand(-1, -1, 2))
-        return (corners + middle[:, None] + 5 * noise) * (2 / side) - 1
+        spread = 4 + 8 * side / 4096  # pixels: the coarser the cells, the farther a look may be off
+        return (corners + middle[:, None] + spread * noise) * (2 / side) - 1
     near = scenes.places[:, None] * (2 / side) - 1 + 0.15 * noise
     return torch.where(
         order[..., None] < (0.5 if all_over else 2),
@@ -214,7 +256,7 @@ class DenseLoss(LossOf):
             if self.maker.series == "detail":
                 first = done < 0.5
                 side, plate, others = (48, 40, 0) if first else PIECES[int(draw * len(PIECES))]
-                count = 128 if first else 32
+                count = 128 if first else min(32, 32 * 320**2 // side**2)
                 made, _ = self.scenes(key, count, side=side, plate=plate, others=others)
             else:
                 side = 100 if self.member.fixed else self.sides[int(draw * len(self.sides))]

@@ -31,15 +31,17 @@ from rich.table import Table
 
 from saccade.agents import scaling
 from saccade.agents.checkpoint import describe_machine
+from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import draw_scaling, make_table, write_page
 from saccade.agents.scaling_train import PLANS, train_agent, train_dense
 from saccade.data import load
-from saccade.plates import photo_files
+from saccade.plates import part_rows, photo_files
 
 ROOT = Path(__file__).parent.parent
 RESULTS, WEIGHTS = ROOT / "docs/results/scaling.json", ROOT / "docs/results/scaling"
 WORK = ROOT / "runs/scaling"
 Row = dict[str, Any]
+TIMED = 16  # scenes of each side that systems are timed on
 
 
 def train_missing(series: str, data: str, weights: Path) -> None:
@@ -51,13 +53,15 @@ def train_missing(series: str, data: str, weights: Path) -> None:
         if (weights / f"{file}.safetensors").exists():
             continue
         maker = maker or scaling.part_maker(data, "train", series)
-        plan, state = PLANS[series, "agent" if member is None else "dense"], WORK / f"{file}.pt"
-        network: torch.nn.Module
+        state, path = WORK / f"{file}.pt", weights / f"{file}.safetensors"
         if member is None:
-            network, minutes = train_agent(maker, plan, state)
+            agent, minutes = train_agent(maker, PLANS[series, "agent"], state)
+            unseen = scaling.part_maker(data, "validation", series)
+            agent.sure.fill_(scaling.find_sure(agent, unseen))
+            scaling.store(agent, path, minutes)
         else:
-            network, minutes = train_dense(member, maker, plan, state)
-        scaling.store(network, weights / f"{file}.safetensors", minutes)
+            reader, minutes = train_dense(member, maker, PLANS[series, "dense"], state)
+            scaling.store(reader, path, minutes)
 
 
 def measure(
@@ -76,11 +80,12 @@ def measure(
     }
     rows = []
     for side in args.sides:
-        _, scene = next(scaling.scenes_of(maker.at(side=side, background="photo"), "test", 1))
-        times = scaling.time_systems(systems, scene, args.seconds)
-        costs = {each.name: scaling.count_cost(each, scene) for each in systems}
+        there = maker.at(side=side, background="photo")
+        scenes = [there(*part_rows("test", 1, len(there.digits), n)) for n in range(TIMED)]
+        times = time_systems(systems, scenes, args.seconds)
+        costs = {each.name: count_cost(each, scenes) for each in systems}
         for background in scaling.BACKGROUNDS:
-            wrong: dict[str, int] = {}
+            wrong: dict[str, tuple[int, float]] = {}
             if errors:
                 there = maker.at(side=side, background=background)
                 wrong = scaling.count_wrong(
@@ -97,14 +102,16 @@ def measure(
                     "total_seconds": prepare + seconds,
                     "error": None,
                     "interval": None,
+                    "glimpses": None,
                     "scenes": args.scenes,
                     "trained": each.trained(side),
                     "train_minutes": each.minutes,
                     "choice": None,
                 }
                 if wrong:
-                    row["error"] = 100 * wrong[each.name] / args.scenes
-                    row["interval"] = scaling.wilson(wrong[each.name], args.scenes)
+                    number, row["glimpses"] = wrong[each.name]
+                    row["error"] = 100 * number / args.scenes
+                    row["interval"] = scaling.wilson(number, args.scenes)
                 rows.append(row | costs[each.name] | about)
         print(f"{series} {side} measured", file=sys.stderr, flush=True)
     return rows
@@ -146,7 +153,7 @@ def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
         fresh = measure(series, systems, args, errors=False)
         for row in fresh:
             old = known.get((series, row["background"], row["side"], row["method"]), {})
-            kept = ("error", "interval", "scenes", "data", "photos")
+            kept = ("error", "interval", "glimpses", "scenes", "data", "photos")
             row |= {name: old[name] for name in kept if name in old}
             row["errors_from"] = "docs/results/scaling.json"
         rows += fresh

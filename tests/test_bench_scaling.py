@@ -9,17 +9,28 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade.agents import scaling
+from saccade.agents import scaling, scaling_agent, scaling_train
 from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, shrink
 from saccade.agents.scaling_agent import (
     GLIMPSES,
+    PLACES,
     PlaceAgent,
+    Reading,
     coarse_look,
     episode_loss,
     rows_for,
 )
+from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import MARKS, draw_scaling, make_table, write_page
-from saccade.agents.scaling_train import Plan, imitation_loss, scripted, train_agent, train_dense
+from saccade.agents.scaling_train import (
+    AgentLoss,
+    Plan,
+    imitation_loss,
+    middles_of,
+    scripted,
+    train_agent,
+    train_dense,
+)
 from saccade.counter import make_key, row_keys
 from saccade.data import Splits
 from saccade.digits import draw_digits
@@ -30,7 +41,7 @@ KEYS = {
     "side", "series", "background", "method", "seconds", "prepare_seconds", "total_seconds",
     "error", "interval", "scenes", "flops", "peak_bytes", "bytes_read", "trained", "device",
     "threads", "params", "choice", "train_minutes", "command", "commit", "versions", "hardware",
-    "precision", "data", "photos",
+    "precision", "data", "photos", "glimpses",
 }  # fmt: skip
 
 
@@ -101,11 +112,11 @@ def test_shrinking_takes_means():
 def test_the_agent_reads_as_much_at_every_side(agent, maker):
     system = scaling.agent_system(agent, 1.0)
     small, large = (maker.at(side=side)(*scaling.part_rows("test", 1, 10)) for side in (256, 1024))
-    one, other = (scaling.count_cost(system, scene) for scene in (small, large))
+    one, other = (count_cost(system, [scene]) for scene in (small, large))
     for name in ("flops", "bytes_read", "params"):
         assert one[name] == other[name]
     looks = GLIMPSES - 1
-    pixels = 128 * 128 + looks * (80 * 80 + 40 * 40)
+    pixels = 128 * 128 + looks * (96 * 96 + 48 * 48)
     assert one["bytes_read"] == pixels + 4 * one["params"]
     assert other["peak_bytes"] - one["peak_bytes"] == 1024**2 - 256**2
 
@@ -114,22 +125,89 @@ def test_flops_of_a_reader_by_hand():
     system = scaling.dense_system(DenseReader(Member(4, 16)).eval(), "detail", 0.0)
     images = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
     scene = scaling.PlateScene(images, torch.zeros(1), torch.zeros(1, 2), torch.zeros(1, 0, 2))
-    cost = scaling.count_cost(system, scene)
+    cost = count_cost(system, [scene, scene])
     macs = 16 * (9 * 1 * 4 + 9 * 4 * 8 + 9 * 8 * 16 + 16 * 10)
     assert cost["flops"] == 2 * macs
     assert cost["bytes_read"] == 16 + sum(p.nbytes for p in system.network.parameters())
 
 
-def test_the_agent_does_not_look_twice_at_once(agent, maker):
-    scenes = maker.at(side=256)(*scaling.part_rows("test", 8, 10))
-    with torch.no_grad():
-        agent.near.bias[0], kept = -1e9, agent.near.bias[0].item()
-        played = play(agent, scenes.images)
-        agent.near.bias[0] = kept
-    assert played.logits.shape == (8, GLIMPSES - 1, 10)
+def test_a_place_is_not_looked_at_twice(maker):
+    agent = PlaceAgent().eval()
+    object.__setattr__(agent, "glance", lambda coarse: torch.zeros(len(coarse), 3, 16, 16))
+    played = play(agent, maker.at(side=256)(*scaling.part_rows("test", 2, 10)).images)
+    assert played.logits.shape == (2, GLIMPSES - 1, 10)
     assert played.locations.abs().max() <= 1
-    gaps = (played.locations[:, 1:] - played.locations[:, :-1]).abs().amax(-1)
-    assert gaps.max() > 0
+    gaps = torch.cdist(played.locations[0], played.locations[0]) + 9 * torch.eye(GLIMPSES - 1)
+    assert gaps.min() > 2 / PLACES
+
+
+def test_folding_the_agent_changes_nothing(maker):
+    torch.manual_seed(3)
+    agent = PlaceAgent()
+    with torch.no_grad():
+        for each in agent.modules():
+            if isinstance(each, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                each.running_mean.uniform_(-0.1, 0.1)
+                each.running_var.uniform_(0.5, 2)
+    images = maker.at(side=256)(*scaling.part_rows("test", 3, 10)).images
+    one, other = (play(each, images).logits for each in (agent.eval(), agent.folded()))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_reading_ends_when_it_is_sure(maker):
+    torch.manual_seed(4)
+    agent = PlaceAgent().eval()
+    images = maker.at(side=256)(*scaling.part_rows("test", 20, 10)).images
+    scene, coarse = agent.fovea.prepare(images, looks=1), coarse_look(images)
+    with torch.no_grad():
+        agent.classifier.weight.mul_(8)
+        logits = agent(scene, coarse).logits
+        beliefs = logits.softmax(-1).amax(-1).cummax(1).values
+        agent.sure.fill_(float(beliefs[:, 3].sort().values[9:11].mean()))  # between two
+        for ready in (agent, agent.folded()):
+            read = ready.read(scene, coarse)
+            for row in range(20):
+                stop = next((t for t in range(6) if beliefs[row, t] > agent.sure), 5)
+                assert read.looks[row] == stop + 1
+                assert torch.allclose(read.logits[row], logits[row, stop], atol=1e-4)
+        assert len(read.looks.unique()) > 1
+        agent.sure.fill_(1.0)
+        assert (agent.read(scene, coarse).looks == GLIMPSES - 1).all()
+
+
+def test_the_wanted_belief_costs_at_most_its_price(agent, maker, monkeypatch):
+    monkeypatch.setattr(scaling, "SIDES", (128,))
+
+    def play_with(beliefs):
+        def forward(scene, coarse):
+            count = len(coarse)
+            labels = maker.digits.labels[torch.arange(count) % len(maker.digits)]
+            logits = torch.full((count, 6, 10), -1e9)
+            logits.scatter_(2, labels[:, None, None].expand(-1, 6, -1), 0.0)
+            wrong = torch.full((count, 10), -1e9)
+            wrong[torch.arange(count), (labels + 1) % 10] = 0.0
+            for t, belief in enumerate(beliefs):  # too early: sure of another digit
+                if belief is not None:
+                    chance = torch.full((count, 10), (1 - belief) / 9).log()
+                    chance[torch.arange(count), (labels + 1) % 10] = math.log(belief)
+                    logits[:, t] = chance
+            return scaling_agent.Episodes(logits, torch.zeros(0), torch.zeros(0))
+
+        return forward
+
+    class Fake:
+        fovea = agent.fovea
+
+        def __init__(self, beliefs):
+            self.forward = play_with(beliefs)
+
+        def __call__(self, scene, coarse):
+            return self.forward(scene, coarse)
+
+    assert scaling.find_sure(Fake([]), maker, 5) == 0.5
+    assert scaling.find_sure(Fake([0.75]), maker, 5) == 0.8
+    assert scaling.find_sure(Fake([0.75, 0.985]), maker, 5) == 0.99
+    assert scaling.find_sure(Fake([0.999]), maker, 5) == 1.0
 
 
 def test_rows_of_the_agent_do_not_know_of_each_other(agent, maker):
@@ -155,7 +233,7 @@ def test_who_learns_from_what(agent, maker):
         }
 
     assert learns(played.logits.sum()) == {"encoder", "core", "classifier"}
-    assert learns(played.log_probs.sum()) == {"glance", "near", "inhibition"}
+    assert learns(played.log_probs.sum()) == {"glance", "inhibition"}
     loss, right = episode_loss(played, scenes.labels.repeat_interleave(2), 2)
     assert loss.isfinite()
     assert right.shape == (GLIMPSES - 1,)
@@ -181,22 +259,30 @@ def test_scripts_look_at_plates(maker):
 
 def test_imitation_by_hand(maker):
     scenes = maker.at(side=256)(*scaling.part_rows("train", 3, 10))
-    spots = (scenes.plates + 20) / 16  # plates of 40 pixels, places of 16
-    network = PlaceAgent()
+    middles = middles_of(scenes)
+    assert torch.allclose(middles, (scenes.plates + 20) / 16)  # plates of 40 pixels, places of 16
+    priority, spots = torch.zeros(3, 256), torch.zeros(3, 256, 2)
+    for row, spot in enumerate(middles):
+        for x, y in spot.tolist():
+            priority[row, 16 * int(y) + int(x)] = 100.0
+            spots[row, 16 * int(y) + int(x)] = torch.tensor([x + 0.25, y]) / 8 - 1
+    loss = imitation_loss(priority, spots, middles)
+    assert loss == pytest.approx(math.log(4) + 16 * (0.25 - 0.01) / 2, abs=1e-3)
+    digits = maker.at(series="proportional", side=128)(*scaling.part_rows("train", 3, 10))
+    assert torch.equal(middles_of(digits), digits.places[:, None] / 8)
 
-    def glance(gap):
-        found = torch.zeros(3, 3, 16, 16)
-        for one, middles in zip(found, spots.tolist(), strict=True):
-            for x, y in middles:
-                one[0, int(y), int(x)] = 100.0
-                one[1, int(y), int(x)] = math.atanh(x % 1 - 0.5 + gap)
-                one[2, int(y), int(x)] = math.atanh(y % 1 - 0.5)
-        return found
 
-    for gap in (0.0, 0.25):
-        object.__setattr__(network, "glance", lambda coarse, gap=gap: glance(gap))
-        loss = imitation_loss(network, coarse_look(scenes.images), scenes)
-        assert loss == pytest.approx(math.log(4) + 40 * gap**2, abs=1e-3)
+def test_stored_looks_keep_their_middles(maker, monkeypatch):
+    for name, value in (("STORED", 8), ("SIDES", (256,)), ("OFTEN", (256,))):
+        monkeypatch.setattr(scaling_train, name, value)
+    loss = AgentLoss(maker, PlaceAgent())
+    for number in range(8):
+        coarse, middles = loss.looks(row_keys(make_key(number), 1)[0])
+        assert coarse.shape == (64, 1, 128, 128)
+        for x, y in ((-8, -8), (8, 8), (-8, 8)):  # between digit and edge: bare plate
+            cells = (middles * 8).long() + torch.tensor([x, y])
+            at = coarse[torch.arange(64)[:, None], 0, cells[..., 1], cells[..., 0]]
+            assert (at >= 160).all()
 
 
 def row(method, side, seconds, error):
@@ -235,21 +321,38 @@ def test_wrong_answers_are_counted_once_and_kept(maker, tmp_path):
 
     def answer(images, prepared):
         calls.append(len(images))
-        return torch.nn.functional.one_hot(torch.full((len(images),), 3), 10)
+        logits = torch.nn.functional.one_hot(torch.full((len(images),), 3), 10)
+        return Reading(logits, torch.arange(len(images)) % 2)
 
     system = scaling.System(
         "three", torch.nn.Linear(1, 1), lambda scenes: scenes.images, answer,
-        lambda side: 0, lambda side: True, 0.0,
+        lambda side, looks: 0, lambda side: True, 0.0,
     )  # fmt: skip
     there, cache = maker.at(side=100), tmp_path / "errors.json"
     wrong = scaling.count_wrong([system], there, 30, "test", cache)
     index = scaling.part_rows("test", 30, len(maker.digits))[0]
-    assert wrong == {"three": int((maker.digits.labels[index] != 3).sum())}
+    assert wrong == {"three": (int((maker.digits.labels[index] != 3).sum()), 1.5)}
     assert scaling.count_wrong([system], there, 30, "test", cache) == wrong
     assert sum(calls) == 30
 
 
-def test_trainings_are_taken_up_again(maker, tmp_path):
+def test_times_are_means_over_scenes_of_medians(maker, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr("saccade.agents.scaling_cost.time.perf_counter", lambda: next(clock))
+    system = scaling.System(
+        "one", torch.nn.Linear(1, 1), lambda scenes: scenes.images,
+        lambda images, prepared: [next(clock) for _ in range(int(images.sum()))],
+        lambda side, looks: 0, lambda side: True, 0.0,
+    )  # fmt: skip
+    scenes = maker.at(side=100)(*scaling.part_rows("test", 1, 10))
+    ticks = [scenes._replace(images=torch.tensor([wait])) for wait in (1, 5)]
+    assert time_systems([system], ticks, 0.0) == {"one": (1.0, 4.0)}
+
+
+def test_trainings_are_taken_up_again(maker, tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling_train, "STORED", 2)
+    monkeypatch.setattr(scaling_train, "SIDES", (100, 128))
+    monkeypatch.setattr(scaling_train, "OFTEN", (100, 128))
     member, small = Member(4, 16), maker.at(side=100)
     network, _ = train_dense(member, small, Plan(4), tmp_path / "a.pt")
     scaling.store(network, tmp_path / "a.safetensors", 1.5)
@@ -285,6 +388,9 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "load", lambda data: Splits(*parts, name=data))
     family = {"detail": (Member(4, 2), Member(4, 16))}
     monkeypatch.setattr(scaling, "FAMILY", family)
+    monkeypatch.setattr(scaling, "SIDES", (100, 128))
+    for name, value in (("STORED", 2), ("SIDES", (100, 128)), ("OFTEN", (100, 128))):
+        monkeypatch.setattr(scaling_train, name, value)
     monkeypatch.setattr(bench, "WORK", tmp_path / "work")
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "stored.json")
     for kind in ("agent", "dense"):
