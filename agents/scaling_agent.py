@@ -4,9 +4,9 @@ Glimpse 1 is a coarse look: the scene's means on a fixed grid. A small convoluti
 of it a priority map (Itti & Koch 2001) over places, with an offset inside each. Every further
 glimpse goes to the place of highest priority, where places that were looked at are inhibited, until
 what is remembered gives one class a belief above `sure`. While learning, places are drawn from the
-map's softmax, and the spot there is Gaussian: REINFORCE (Williams 1992) learns map, offsets and
-inhibition, with the dense reward and leave-one-out baseline of `saccade.agents.objectives`;
-cross-entropy after every glimpse learns what is read. Both are warmed up on scripted looks, see
+map's softmax: REINFORCE (Williams 1992) learns map and inhibition, with the dense reward and
+leave-one-out baseline of `saccade.agents.objectives`; cross-entropy after every glimpse learns what
+is read. Both are warmed up on scripted looks, and offsets learn from these alone, see
 `saccade.agents.scaling_train`.
 
 No part knows the scene's side in pixels, and what a look costs does not depend on it.
@@ -28,14 +28,13 @@ from saccade.agents.objectives import (
     normalize,
     returns_to_go,
 )
-from saccade.counter import fold, normal, uniform
+from saccade.counter import fold, uniform
 from saccade.network import GRUCore, State
 from saccade.retina import Retina, Scene
 
 GRID = 128  # cells along a side of the coarse look
 PLACES = 16  # along a side of the priority map
 GLIMPSES = 7  # at most; the coarse look is the first
-SPREAD = 0.02  # of a spot while learning, in places
 
 
 class Episodes(NamedTuple):
@@ -44,7 +43,7 @@ class Episodes(NamedTuple):
     Attributes:
         logits: `(N, T, 10)` after each; gradients to encoder, core and classifier.
         locations: `(N, T, 2)` as (x, y) in [-1, 1].
-        log_probs: `(N, T)` of what was chosen; gradients to map, offsets and inhibition.
+        log_probs: `(N, T)` of what was chosen; gradients to map and inhibition.
     """
 
     logits: Tensor
@@ -123,16 +122,12 @@ class PlaceAgent(nn.Module):
             else:  # Gumbel's way to draw from a softmax
                 chance = uniform(fold(fold(key, "place"), t), PLACES**2).clamp(min=1e-7)
                 choice = (priority.detach() - (-chance.log()).log()).argmax(1)
-            mean = spots[rows, choice]
-            location = mean.detach()
+            location = spots[rows, choice].detach().clamp(-1, 1)
             if key is not None:
-                spread = 2 * SPREAD / PLACES
-                location = location + spread * normal(fold(fold(key, "spot"), t), 2)
-                miss = ((location - mean) / spread).square().sum(1) / 2
-                log_probs.append(priority.log_softmax(1)[rows, choice] - miss)
-            state = self._see(scene, around, location.clamp(-1, 1), index, state)
+                log_probs.append(priority.log_softmax(1)[rows, choice])
+            state = self._see(scene, around, location, index, state)
             features.append(state[0])
-            locations.append(location.clamp(-1, 1))
+            locations.append(location)
             priority = priority - bumps[choice]
         none = spots.new_zeros(count, 0)
         return Episodes(

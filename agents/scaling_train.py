@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,12 +22,14 @@ from saccade.agents.scaling_agent import (
 )
 from saccade.counter import fold, integers, make_key, normal, row_keys, uniform
 from saccade.plates import PlateMaker, PlateScene
+from saccade.scenes import random_affine
 
 SIDES = (100, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)  # the agent learns on
-OFTEN = (*SIDES, 2048, 3072, 4096, 4096)  # fewer of these fit into a batch
+OFTEN = (*SIDES, 2048, 3072, 4096, 4096)  # sides of stored coarse looks; these are the hardest
+PLATES = ((64, 40), (96, 64), (160, 128), (288, 256))  # side of a scene of one plate, and its side
 # Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
 PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0), (512, 40, 3))
-WARM = 0.85  # share of the agent's updates in which it follows a script
+WARM = 0.9  # share of the agent's updates in which it follows a script
 STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings
 
@@ -49,8 +51,8 @@ class Plan:
 
 
 PLANS = {
-    ("detail", "agent"): Plan(6000),
-    ("detail", "dense"): Plan(3000),
+    ("detail", "agent"): Plan(5000),
+    ("detail", "dense"): Plan(2500),
     ("proportional", "agent"): Plan(3000),
     ("proportional", "dense"): Plan(1500),
 }
@@ -107,12 +109,17 @@ class LossOf:
         self.seen: dict[str, float] = {}
 
     def scenes(self, key: Tensor, count: int, **where: object) -> tuple[PlateScene, Tensor]:
-        """Fresh scenes, and their keys."""
-        keys = row_keys(key, count)
-        index = integers(fold(keys, "digit"), len(self.maker.digits), 1)[:, 0]
+        """Fresh scenes with augmented digits, and their keys."""
+        keys, digits = row_keys(key, count), self.maker.digits
+        index = integers(fold(keys, "digit"), len(digits), 1)[:, 0]
+        moved = random_affine(digits.images[index], fold(keys, "affine"))
         background = "photo" if float(uniform(fold(key, "ground")[None], 1)) < 0.5 else "black"
-        made = self.maker.at(background=background, **where)(index, keys)
-        return made, keys
+        maker = self.maker.at(
+            digits=replace(digits, images=moved, labels=digits.labels[index]),
+            background=background,
+            **where,
+        )
+        return maker(torch.arange(count), keys), keys
 
     def note(self, name: str, value: Tensor) -> None:
         """Keeps a running mean."""
@@ -138,30 +145,51 @@ class AgentLoss(LossOf):
         assert isinstance(network, PlaceAgent)
         # A batch is of one side: in the end its own statistics must not be what it is read by.
         network.encoder.train(done < WARM / 2)
+        seen, middles = self.looks(fold(key, "stored"))
+        with torch.autocast("cpu", torch.bfloat16):
+            priority, spots = network.find(seen)
+        follow = imitation_loss(priority.float(), spots.float(), middles)
+        self.note("follow", follow.detach())
+        lesson = self.script if done < WARM else self.play
+        return lesson(network, done, key) + 0.2 * follow, self.line
+
+    def script(self, network: PlaceAgent, done: float, key: Tensor) -> Tensor:
+        """What reading along a script costs."""
+        draw = uniform(fold(key, "sizes")[None], 2)[0].tolist()
+        side = SIDES[int(draw[0] * sum(each <= 1024 for each in SIDES))]
+        made, keys = self.scenes(key, 64, side=side)
+        script = scripted(made, keys, done > WARM / 8)
+        logits = self.follow(network, made, script)
+        entropies = cross_entropies(logits, made.labels)
+        self.note("warm", (logits[:, -1].argmax(-1) == made.labels).float().mean())
+        loss = entropies.mean() + 0.5 * entropies[:, -1].mean()
+        if self.maker.series == "detail":  # more digits, one look at each
+            side, plate = PLATES[int(draw[1] * len(PLATES))]
+            made, keys = self.scenes(fold(key, "single"), 128, side=side, plate=plate, others=0)
+            first = scripted(made, keys, False)[:, :1]
+            logits = self.follow(network, made, first)
+            self.note("single", (logits[:, 0].argmax(-1) == made.labels).float().mean())
+            loss = loss + cross_entropies(logits, made.labels).mean()
+        return loss
+
+    def follow(self, network: PlaceAgent, made: PlateScene, script: Tensor) -> Tensor:
+        """Logits after each look of a script."""
+        scene = network.fovea.prepare(made.images, looks=script.shape[1])
+        with torch.autocast("cpu", torch.bfloat16):
+            return network.follow(scene, coarse_look(made.images), script).float()
+
+    def play(self, network: PlaceAgent, done: float, key: Tensor) -> Tensor:
+        """What playing costs."""
         side = SIDES[int(float(uniform(fold(key, "side")[None], 1)) * len(SIDES))]
         count, rollouts = rows_for(side)
-        if done < WARM:
-            count, rollouts = min(64, 4 * count), 1
         made, keys = self.scenes(key, count, side=side)
-        labels, coarse = made.labels, coarse_look(made.images)
         scene = network.fovea.prepare(made.images, looks=rollouts * (GLIMPSES - 1))
-        if done < WARM:
-            seen, middles = self.looks(fold(key, "stored"))
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network.follow(scene, coarse, scripted(made, keys, done > WARM / 8))
-                priority, spots = network.find(seen)
-            logits = logits.float()
-            entropies = cross_entropies(logits, labels)
-            follow = imitation_loss(priority.float(), spots.float(), middles)
-            self.note("warm", (logits[:, -1].argmax(-1) == labels).float().mean())
-            self.note("follow", follow.detach())
-            return entropies.mean() + 0.5 * entropies[:, -1].mean() + 0.2 * follow, self.line
         members = torch.arange(count * rollouts) % rollouts
         row_key = fold(keys.repeat_interleave(rollouts), members)
-        played = network(scene, coarse, row_key, rollouts)
-        loss, right = episode_loss(played, labels.repeat_interleave(rollouts), rollouts)
+        played = network(scene, coarse_look(made.images), row_key, rollouts)
+        loss, right = episode_loss(played, made.labels.repeat_interleave(rollouts), rollouts)
         self.note(f"{side:04d}", right[-1])
-        return loss, self.line
+        return loss
 
     def looks(self, key: Tensor) -> tuple[Tensor, Tensor]:
         """64 stored coarse looks at scenes of one side, turned or flipped, with their middles."""

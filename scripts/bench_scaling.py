@@ -89,7 +89,7 @@ def measure(
             if errors:
                 there = maker.at(side=side, background=background)
                 wrong = scaling.count_wrong(
-                    systems, there, args.scenes, "test", WORK / "errors.json"
+                    systems, there, args.scenes, "test", WORK / f"errors-{series}.json"
                 )
             for each in systems:
                 prepare, seconds = times[each.name]
