@@ -53,7 +53,7 @@ class Plan:
 PLANS = {
     ("detail", "agent"): Plan(5000),
     ("detail", "dense"): Plan(2500),
-    ("proportional", "agent"): Plan(3000),
+    ("proportional", "agent"): Plan(2500),
     ("proportional", "dense"): Plan(1500),
 }
 
