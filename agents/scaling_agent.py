@@ -156,6 +156,8 @@ class PlaceAgent(nn.Module):
             if float(belief.min()) > sure:
                 break
             priority = priority - bumps[choice]
+        if count == 1:
+            return Reading(seen[-1], torch.tensor([len(seen)]))
         doubts = (torch.stack(beliefs, 1) <= sure).sum(1)  # looks that were not enough
         last = doubts.clamp(max=len(seen) - 1)
         return Reading(torch.stack(seen, 1)[rows, last], last + 1)
