@@ -270,7 +270,7 @@ def wilson(wrong: int, count: int) -> tuple[float, float]:
     return 100 * (middle - half), 100 * (middle + half)
 
 
-def equal_error(rows: list[Row], side: int) -> Row | None:
+def equal_error(rows: list[Row], side: int) -> tuple[Row, bool]:
     """The cheapest member whose error at a side is within `MARGIN` of the agent's, or lower.
 
     Args:
@@ -278,14 +278,16 @@ def equal_error(rows: list[Row], side: int) -> Row | None:
         side: The largest that was trained on.
 
     Returns:
-        Its row at that side, by `seconds`; None if no member is as good.
+        Its row at that side, by `seconds`, and True; where no member is as good, the one of least
+        error, and False.
     """
     here = [row for row in rows if row["side"] == side]
     agent = next(row for row in here if row["method"] == "saccade")
-    good = [
-        r for r in here if r["method"].startswith("fcn") and r["error"] <= agent["error"] + MARGIN
-    ]
-    return min(good, key=lambda row: row["seconds"], default=None)
+    family = [row for row in here if row["method"].startswith("fcn")]
+    good = [row for row in family if row["error"] <= agent["error"] + MARGIN]
+    if good:
+        return min(good, key=lambda row: row["seconds"]), True
+    return min(family, key=lambda row: row["error"]), False
 
 
 def equal_cost(rows: list[Row], side: int) -> Row:

@@ -28,6 +28,7 @@ def draw_scaling(rows: list[Row], path: Path) -> None:
             line = sorted((r for r in mine if r["method"] == method), key=lambda r: r["side"])
             color, style, width = LINES.get(method, (FAINT, "-", 0.8))
             label = method + (f" ({line[-1]['choice']})" if line[-1].get("choice") else "")
+            label += ", worse" if line[-1].get("equal") is False else ""
             shown: dict[str, Any] = {"color": color, "linestyle": style, "linewidth": width}
             sides = [row["side"] for row in line]
             named = label if method in LINES else None
@@ -108,4 +109,5 @@ def _both(row: Row | None, named: bool = False) -> tuple[str, str]:
     if row is None:
         return "", ""
     name = f" {row['choice']}" if named else ""
+    name += ", no equal" if row.get("equal") is False else ""
     return f"{1e3 * row['seconds']:.2f} + {1e3 * row['prepare_seconds']:.2f}{name}", _error(row)

@@ -33,7 +33,7 @@ from saccade.agents import scaling
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import draw_scaling, make_table, write_page
-from saccade.agents.scaling_train import PLANS, train_agent, train_dense
+from saccade.agents.scaling_train import PLANS, plan_of, train_agent, train_dense
 from saccade.data import load
 from saccade.plates import part_rows, photo_files
 
@@ -60,7 +60,7 @@ def train_missing(series: str, data: str, weights: Path) -> None:
             agent.sure.fill_(scaling.find_sure(agent, unseen))
             scaling.store(agent, path, minutes)
         else:
-            reader, minutes = train_dense(member, maker, PLANS[series, "dense"], state)
+            reader, minutes = train_dense(member, maker, plan_of(series, member), state)
             scaling.store(reader, path, minutes)
 
 
@@ -122,19 +122,16 @@ def pair(rows: list[Row]) -> list[Row]:
     pairs, side = [], max(row["side"] for row in rows)
     for where in sorted({(row["series"], row["background"]) for row in rows}):
         mine = [row for row in rows if (row["series"], row["background"]) == where]
-        chosen = {
-            "cnn-equal-error": scaling.equal_error(mine, side),
-            "cnn-equal-cost": scaling.equal_cost(mine, side),
-        }
-        for method, choice in chosen.items():
-            if choice is not None:
-                pairs += renamed(mine, method, choice["method"], side)
+        same, equal = scaling.equal_error(mine, side)
+        pairs += renamed(mine, "cnn-equal-error", same["method"], side, equal)
+        other = scaling.equal_cost(mine, side)
+        pairs += renamed(mine, "cnn-equal-cost", other["method"], side, None)
     return pairs
 
 
-def renamed(rows: list[Row], method: str, choice: str, side: int) -> list[Row]:
-    """A member's rows under the name of a pairing."""
-    more = {"method": method, "choice": choice, "chosen_at": side}
+def renamed(rows: list[Row], method: str, choice: str, side: int, equal: bool | None) -> list[Row]:
+    """A member's rows under the name of a pairing; `equal`: whether its error is the agent's."""
+    more = {"method": method, "choice": choice, "chosen_at": side, "equal": equal}
     return [row | more for row in rows if row["method"] == choice]
 
 
@@ -144,11 +141,11 @@ def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
     rows: list[Row] = []
     for series in args.series:
         pairs = {
-            (row["background"], row["method"]): (row["choice"], row["chosen_at"])
+            (row["background"], row["method"]): (row["choice"], row["chosen_at"], row["equal"])
             for row in stored
             if row["series"] == series and row["choice"]
         }
-        names = {"saccade", "crop-cnn"} | {choice for choice, _ in pairs.values()}
+        names = {"saccade", "crop-cnn"} | {choice for choice, _, _ in pairs.values()}
         systems = scaling.load_systems(series, args.weights, names)
         fresh = measure(series, systems, args, errors=False)
         for row in fresh:
@@ -157,9 +154,9 @@ def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
             row |= {name: old[name] for name in kept if name in old}
             row["errors_from"] = "docs/results/scaling.json"
         rows += fresh
-        for (background, method), (choice, side) in pairs.items():
+        for (background, method), (choice, side, equal) in pairs.items():
             here = [row for row in fresh if row["background"] == background]
-            rows += renamed(here, method, choice, side)
+            rows += renamed(here, method, choice, side, equal)
     return rows
 
 
@@ -183,6 +180,7 @@ def show(rows: list[Row]) -> None:
         where = (row["series"], row["background"], row["side"])
         times = [row[name] for name in ("seconds", "prepare_seconds", "total_seconds")]
         name = row["method"] + (f" ({row['choice']})" if row["choice"] else "")
+        name += " worse" if row.get("equal") is False else ""
         error = "" if row["error"] is None else f"{row['error']:.1f}"
         ratio = row["seconds"] / agents[where]["seconds"]
         cells = [f"{1e3 * each:.2f}" for each in times]

@@ -301,10 +301,12 @@ def test_pairings_by_hand():
         row("fcn-8/2", 5, 5.0, 0.1),
         row("crop-cnn", 9, 0.1, 0.5),
     ]
-    assert scaling.equal_error(rows, 9)["method"] == "fcn-8/1"
+    same, equal = scaling.equal_error(rows, 9)
+    assert (same["method"], equal) == ("fcn-8/1", True)
     assert scaling.equal_cost(rows, 9)["method"] == "fcn-16/8"
     rows[0]["error"] = 0.1
-    assert scaling.equal_error(rows, 9) is None
+    same, equal = scaling.equal_error(rows, 9)
+    assert (same["method"], equal) == ("fcn-32/2", False)
     rows[0]["seconds"] = 1000.0
     assert scaling.equal_cost(rows, 9)["method"] == "fcn-32/2"
 
