@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
 FAMILY: dict[str, tuple[Member, ...]] = {
     "detail": (
-        Member(8, 1), Member(16, 1), Member(32, 1), Member(8, 2), Member(16, 2), Member(32, 2),
+        Member(8, 1), Member(16, 1), Member(8, 2), Member(16, 2), Member(32, 2),
         Member(16, 4), Member(16, 8), Member(16, 16),
     ),
     "proportional": (

@@ -55,14 +55,7 @@ PLANS = {
     ("detail", "dense"): Plan(2500),
     ("proportional", "agent"): Plan(2500),
     ("proportional", "dense"): Plan(1500),
-    ("detail", "large"): Plan(4000),  # fcn-32/1 alone: whether any network comes near the agent
 }
-
-
-def plan_of(series: str, member: Member) -> Plan:
-    """How long a member of the family learns."""
-    large = series == "detail" and member.width >= 32 and member.factor == 1
-    return PLANS[series, "large" if large else "dense"]
 
 
 def learn(
