@@ -31,7 +31,9 @@ from saccade.shipped import halve
 # Quantiles of Student's t for a two-sided 95 % interval, by degrees of freedom.
 STUDENT = (12.70620, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
 APART = 0.2  # points by which the CPU and the device that trained may differ
-FREE = ("seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every")
+FREE = (
+    "seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every", "eval_every",
+)  # fmt: skip
 
 
 def interval(errors: list[float]) -> list[float] | None:
@@ -139,6 +141,10 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     Raises:
         ValueError: If the seeds differ in recipe, test set, device, data or augmentation.
     """
+    results = [
+        result | {"recipe": {k: v for k, v in result["recipe"].items() if k not in FREE}}
+        for result in results  # stored before an option was free
+    ]
     first = results[0]
     for key in ("recipe", "test_digest", "device", "data", "augmented", "images_by_split"):
         if any(result[key] != first[key] for result in results):
