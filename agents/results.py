@@ -32,7 +32,8 @@ from saccade.shipped import halve
 STUDENT = (12.70620, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
 APART = 0.2  # points by which the CPU and the device that trained may differ
 FREE = (
-    "seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every", "eval_every",
+    "seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every",
+    "eval_every",
 )  # fmt: skip
 
 

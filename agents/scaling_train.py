@@ -55,7 +55,13 @@ PLANS = {
     ("detail", "dense"): Plan(2500),
     ("proportional", "agent"): Plan(2500),
     ("proportional", "dense"): Plan(1500),
+    ("proportional", "small"): Plan(3000),  # of one small side: cheap, and there the best
 }
+
+
+def plan_of(series: str, member: Member) -> Plan:
+    """How long a member of the family learns."""
+    return PLANS[series, "small" if series == "proportional" and member.fixed > 40 else "dense"]
 
 
 def learn(
