@@ -67,7 +67,8 @@ def make_table(rows: list[Row]) -> str:
         for side in sorted({row["side"] for row in mine}):
             at = {row["method"]: row for row in mine if row["side"] == side}
             agent, same, cost = (at.get(name) for name in list(LINES)[:3])
-            ratio = f"{same['seconds'] / agent['seconds']:,.0f}" if agent and same else ""
+            times = same["seconds"] / agent["seconds"] if agent and same else 0.0
+            ratio = f"{times:,.{1 if times < 10 else 0}f}" if times else ""
             cells = [*_both(agent), *_both(same, True), ratio, *_both(cost, True)]
             lines.append(f"| {side} | " + " | ".join(cells) + f" | {_error(at.get('crop-cnn'))} |")
     lines += [
