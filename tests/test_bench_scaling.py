@@ -13,28 +13,18 @@ from saccade.agents import scaling, scaling_agent, scaling_train
 from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, shrink
 from saccade.agents.scaling_agent import (
     GLIMPSES,
-    PLACES,
     PlaceAgent,
     Reading,
-    coarse_look,
-    episode_loss,
-    rows_for,
 )
 from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import MARKS, draw_scaling, make_table, write_page
 from saccade.agents.scaling_train import (
-    AgentLoss,
     Plan,
-    imitation_loss,
-    middles_of,
-    scripted,
     train_agent,
     train_dense,
 )
-from saccade.counter import make_key, row_keys
 from saccade.data import Splits
 from saccade.digits import draw_digits
-from saccade.plates import PlateMaker, plate_letters
 
 SCRIPT = Path(__file__).parent.parent / "scripts/bench_scaling.py"
 KEYS = {
@@ -46,24 +36,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def maker():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SACCADE_DATA", raising=False)
-        scaling.plate_photos.cache_clear()
-        photos = scaling.plate_photos("validation")
-    yield PlateMaker(draw_digits(200, 1), plate_letters("train", 40), photos, 256)
-    scaling.plate_photos.cache_clear()
-
-
-@pytest.fixture(scope="module")
 def agent():
     torch.manual_seed(0)
     return PlaceAgent().eval()
-
-
-def play(agent, images, **options):
-    scene = agent.fovea.prepare(images, looks=1)
-    return agent(scene, coarse_look(images), **options)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8, 16])
@@ -109,9 +84,11 @@ def test_shrinking_takes_means():
     assert shrink(image[None, None], 2)[0, 0].tolist() == [[4, 8], [1, 0]]
 
 
-def test_the_agent_reads_as_much_at_every_side(agent, maker):
+def test_the_agent_reads_as_much_at_every_side(agent, plate_maker):
     system = scaling.agent_system(agent, 1.0)
-    small, large = (maker.at(side=side)(*scaling.part_rows("test", 1, 10)) for side in (256, 1024))
+    small, large = (
+        plate_maker.at(side=side)(*scaling.part_rows("test", 1, 10)) for side in (256, 1024)
+    )
     one, other = (count_cost(system, [scene]) for scene in (small, large))
     for name in ("flops", "bytes_read", "params"):
         assert one[name] == other[name]
@@ -131,57 +108,13 @@ def test_flops_of_a_reader_by_hand():
     assert cost["bytes_read"] == 16 + sum(p.nbytes for p in system.network.parameters())
 
 
-def test_a_place_is_not_looked_at_twice(maker):
-    agent = PlaceAgent().eval()
-    object.__setattr__(agent, "glance", lambda coarse: torch.zeros(len(coarse), 3, 16, 16))
-    played = play(agent, maker.at(side=256)(*scaling.part_rows("test", 2, 10)).images)
-    assert played.logits.shape == (2, GLIMPSES - 1, 10)
-    assert played.locations.abs().max() <= 1
-    gaps = torch.cdist(played.locations[0], played.locations[0]) + 9 * torch.eye(GLIMPSES - 1)
-    assert gaps.min() > 2 / PLACES
-
-
-def test_folding_the_agent_changes_nothing(maker):
-    torch.manual_seed(3)
-    agent = PlaceAgent()
-    with torch.no_grad():
-        for each in agent.modules():
-            if isinstance(each, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-                each.running_mean.uniform_(-0.1, 0.1)
-                each.running_var.uniform_(0.5, 2)
-    images = maker.at(side=256)(*scaling.part_rows("test", 3, 10)).images
-    one, other = (play(each, images).logits for each in (agent.eval(), agent.folded()))
-    assert torch.allclose(one, other, atol=1e-5)
-
-
-def test_reading_ends_when_it_is_sure(maker):
-    torch.manual_seed(4)
-    agent = PlaceAgent().eval()
-    images = maker.at(side=256)(*scaling.part_rows("test", 20, 10)).images
-    scene, coarse = agent.fovea.prepare(images, looks=1), coarse_look(images)
-    with torch.no_grad():
-        agent.classifier.weight.mul_(8)
-        logits = agent(scene, coarse).logits
-        beliefs = logits.softmax(-1).amax(-1).cummax(1).values
-        agent.sure.fill_(float(beliefs[:, 3].sort().values[9:11].mean()))  # between two
-        for ready in (agent, agent.folded()):
-            read = ready.read(scene, coarse)
-            for row in range(20):
-                stop = next((t for t in range(6) if beliefs[row, t] > agent.sure), 5)
-                assert read.looks[row] == stop + 1
-                assert torch.allclose(read.logits[row], logits[row, stop], atol=1e-4)
-        assert len(read.looks.unique()) > 1
-        agent.sure.fill_(1.0)
-        assert (agent.read(scene, coarse).looks == GLIMPSES - 1).all()
-
-
-def test_the_wanted_belief_costs_at_most_its_price(agent, maker, monkeypatch):
+def test_the_wanted_belief_costs_at_most_its_price(agent, plate_maker, monkeypatch):
     monkeypatch.setattr(scaling, "SIDES", (128,))
 
     def play_with(beliefs):
         def forward(scene, coarse):
             count = len(coarse)
-            labels = maker.digits.labels[torch.arange(count) % len(maker.digits)]
+            labels = plate_maker.digits.labels[torch.arange(count) % len(plate_maker.digits)]
             logits = torch.full((count, 6, 10), -1e9)
             logits.scatter_(2, labels[:, None, None].expand(-1, 6, -1), 0.0)
             wrong = torch.full((count, 10), -1e9)
@@ -204,85 +137,10 @@ def test_the_wanted_belief_costs_at_most_its_price(agent, maker, monkeypatch):
         def __call__(self, scene, coarse):
             return self.forward(scene, coarse)
 
-    assert scaling.find_sure(Fake([]), maker, 5) == 0.5
-    assert scaling.find_sure(Fake([0.75]), maker, 5) == 0.8
-    assert scaling.find_sure(Fake([0.75, 0.985]), maker, 5) == 0.99
-    assert scaling.find_sure(Fake([0.999]), maker, 5) == 1.0
-
-
-def test_rows_of_the_agent_do_not_know_of_each_other(agent, maker):
-    scenes = maker.at(side=128)(*scaling.part_rows("test", 4, 10))
-    key = row_keys(make_key(1), 8)
-    whole = play(agent, scenes.images, key=key, rollouts=2)
-    alone = play(agent, scenes.images[1:2], key=key[2:4], rollouts=2)
-    assert torch.allclose(whole.locations[2:4], alone.locations, atol=1e-5)
-    assert not torch.allclose(whole.locations[2], whole.locations[3])
-
-
-def test_who_learns_from_what(agent, maker):
-    scenes = maker.at(side=128)(*scaling.part_rows("test", 4, 10))
-    played = play(agent, scenes.images, key=row_keys(make_key(1), 8), rollouts=2)
-
-    def learns(loss):
-        agent.zero_grad()
-        loss.backward(retain_graph=True)
-        return {
-            name.split(".")[0]
-            for name, each in agent.named_parameters()
-            if each.grad is not None and each.grad.abs().sum() > 0
-        }
-
-    assert learns(played.logits.sum()) == {"encoder", "core", "classifier"}
-    assert learns(played.log_probs.sum()) == {"glance", "inhibition"}
-    loss, right = episode_loss(played, scenes.labels.repeat_interleave(2), 2)
-    assert loss.isfinite()
-    assert right.shape == (GLIMPSES - 1,)
-
-
-def test_batches_fit_into_memory():
-    for side in (100, 1024, 2048, 4096):
-        scenes, rollouts = rows_for(side)
-        assert scenes * rollouts == 64
-        assert scenes * side**2 <= 2**26
-        assert rollouts >= 2
-
-
-def test_scripts_look_at_plates(maker):
-    scenes = maker.at(side=1024)(*scaling.part_rows("train", 20, 10))
-    key = row_keys(make_key(0), 20)
-    near = ((scripted(scenes, key, False) + 1) * 512 - scenes.places[:, None]).abs()
-    assert near.mean() < 8
-    far = ((scripted(scenes, key, True) + 1) * 512 - scenes.places[:, None]).abs().amax(-1)
-    assert ((far < 30).sum(1) >= 1).all()  # each plate has its look
-    assert (far > 30).any(1).all()
-
-
-def test_imitation_by_hand(maker):
-    scenes = maker.at(side=256)(*scaling.part_rows("train", 3, 10))
-    middles = middles_of(scenes)
-    assert torch.allclose(middles, (scenes.plates + 20) / 16)  # plates of 40 pixels, places of 16
-    priority, spots = torch.zeros(3, 256), torch.zeros(3, 256, 2)
-    for row, spot in enumerate(middles):
-        for x, y in spot.tolist():
-            priority[row, 16 * int(y) + int(x)] = 100.0
-            spots[row, 16 * int(y) + int(x)] = torch.tensor([x + 0.25, y]) / 8 - 1
-    loss = imitation_loss(priority, spots, middles)
-    assert loss == pytest.approx(math.log(4) + 16 * (0.25 - 0.01) / 2, abs=1e-3)
-    digits = maker.at(series="proportional", side=128)(*scaling.part_rows("train", 3, 10))
-    assert torch.equal(middles_of(digits), digits.places[:, None] / 8)
-
-
-def test_stored_looks_keep_their_middles(maker, monkeypatch):
-    for name, value in (("STORED", 8), ("SIDES", (256,)), ("OFTEN", (256,))):
-        monkeypatch.setattr(scaling_train, name, value)
-    loss = AgentLoss(maker, PlaceAgent())
-    for number in range(8):
-        coarse, middles = loss.looks(row_keys(make_key(number), 1)[0])
-        assert coarse.shape == (64, 1, 128, 128)
-        for x, y in ((-8, -8), (8, 8), (-8, 8)):  # between digit and edge: bare plate
-            cells = (middles * 8).long() + torch.tensor([x, y])
-            at = coarse[torch.arange(64)[:, None], 0, cells[..., 1], cells[..., 0]]
-            assert (at >= 160).all()
+    assert scaling.find_sure(Fake([]), plate_maker, 5) == 0.5
+    assert scaling.find_sure(Fake([0.75]), plate_maker, 5) == 0.8
+    assert scaling.find_sure(Fake([0.75, 0.985]), plate_maker, 5) == 0.99
+    assert scaling.find_sure(Fake([0.999]), plate_maker, 5) == 1.0
 
 
 def row(method, side, seconds, error):
@@ -318,7 +176,7 @@ def test_wilson_by_hand():
     assert scaling.wilson(0, 500)[0] == pytest.approx(0, abs=1e-9)
 
 
-def test_wrong_answers_are_counted_once_and_kept(maker, tmp_path):
+def test_wrong_answers_are_counted_once_and_kept(plate_maker, tmp_path):
     calls = []
 
     def answer(images, prepared):
@@ -330,15 +188,15 @@ def test_wrong_answers_are_counted_once_and_kept(maker, tmp_path):
         "three", torch.nn.Linear(1, 1), lambda scenes: scenes.images, answer,
         lambda side, looks: 0, lambda side: True, 0.0,
     )  # fmt: skip
-    there, cache = maker.at(side=100), tmp_path / "errors.json"
+    there, cache = plate_maker.at(side=100), tmp_path / "errors.json"
     wrong = scaling.count_wrong([system], there, 30, "test", cache)
-    index = scaling.part_rows("test", 30, len(maker.digits))[0]
-    assert wrong == {"three": (int((maker.digits.labels[index] != 3).sum()), 1.5)}
+    index = scaling.part_rows("test", 30, len(plate_maker.digits))[0]
+    assert wrong == {"three": (int((plate_maker.digits.labels[index] != 3).sum()), 1.5)}
     assert scaling.count_wrong([system], there, 30, "test", cache) == wrong
     assert sum(calls) == 30
 
 
-def test_times_are_means_over_scenes_of_medians(maker, monkeypatch):
+def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch):
     clock = iter(range(10**6))
     monkeypatch.setattr("saccade.agents.scaling_cost.time.perf_counter", lambda: next(clock))
     system = scaling.System(
@@ -346,16 +204,16 @@ def test_times_are_means_over_scenes_of_medians(maker, monkeypatch):
         lambda images, prepared: [next(clock) for _ in range(int(images.sum()))],
         lambda side, looks: 0, lambda side: True, 0.0,
     )  # fmt: skip
-    scenes = maker.at(side=100)(*scaling.part_rows("test", 1, 10))
+    scenes = plate_maker.at(side=100)(*scaling.part_rows("test", 1, 10))
     ticks = [scenes._replace(images=torch.tensor([wait])) for wait in (1, 5)]
     assert time_systems([system], ticks, 0.0) == {"one": (1.0, 4.0)}
 
 
-def test_trainings_are_taken_up_again(maker, tmp_path, monkeypatch):
+def test_trainings_are_taken_up_again(plate_maker, tmp_path, monkeypatch):
     monkeypatch.setattr(scaling_train, "STORED", 2)
     monkeypatch.setattr(scaling_train, "SIDES", (100, 128))
     monkeypatch.setattr(scaling_train, "OFTEN", (100, 128))
-    member, small = Member(4, 16), maker.at(side=100)
+    member, small = Member(4, 16), plate_maker.at(side=100)
     network, _ = train_dense(member, small, Plan(4), tmp_path / "a.pt")
     scaling.store(network, tmp_path / "a.safetensors", 1.5)
     again, _ = train_dense(member, small, Plan(4), tmp_path / "a.pt")
