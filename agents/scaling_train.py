@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,9 +34,6 @@ STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings
 
 
-Line = Callable[[], str]  # what to print of the last updates
-
-
 @dataclass(frozen=True)
 class Plan:
     """How long to learn, and how fast.
@@ -61,7 +58,7 @@ PLANS = {
 
 def plan_of(series: str, member: Member) -> Plan:
     """How long a member of the family learns."""
-    return PLANS[series, "small" if series == "proportional" and member.fixed > 40 else "dense"]
+    return PLANS[series, "small" if member.fixed and member != CROP else "dense"]
 
 
 def learn(
@@ -72,7 +69,7 @@ def learn(
     Args:
         network: With fresh weights.
         plan: How long.
-        loss_of: From the update's number and its key to the loss and a line to print.
+        loss_of: What each update lowers.
         path: Where its state is kept.
         seed: Of the scenes.
     """
@@ -90,7 +87,7 @@ def learn(
         for group in adam.param_groups:
             warm = min(1.0, (update + 1) / 100)
             group["lr"] = plan.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        loss, line = loss_of(update, update / plan.updates, fold(key, update))
+        loss = loss_of(update / plan.updates, fold(key, update))
         adam.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -102,13 +99,16 @@ def learn(
             beside = path.with_suffix(".part")
             torch.save(state | {"updates": update + 1, "seconds": spent}, beside)
             beside.replace(path)
-            print(f"{path.stem} {update + 1}/{plan.updates} {spent:.0f} s {line()}", flush=True)
+            print(
+                f"{path.stem} {update + 1}/{plan.updates} {spent:.0f} s {loss_of.line()}",
+                flush=True,
+            )
             seconds, start = spent, time.process_time()
     return network.eval(), seconds / 60
 
 
-class LossOf:
-    """Base of what gives the loss of an update, with running means for the log."""
+class LossOf(ABC):
+    """What gives the loss of an update, with running means for the log."""
 
     def __init__(self, maker: PlateMaker, network: nn.Module) -> None:
         self.maker, self.network = maker, network
@@ -131,9 +131,14 @@ class LossOf:
         """Keeps a running mean."""
         self.seen[name] = 0.95 * self.seen.get(name, float(value)) + 0.05 * float(value)
 
-    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
-        """The loss of an update."""
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, done: float, key: Tensor) -> Tensor:
+        """The loss of an update.
+
+        Args:
+            done: Share of the updates that lie behind.
+            key: Of all that this update draws.
+        """
 
     def line(self) -> str:
         """For the log."""
@@ -141,11 +146,11 @@ class LossOf:
 
 
 class AgentLoss(LossOf):
-    """First reader and map follow a script, then the agent plays and learns from labels alone."""
+    """First the reader follows a script, then the agent plays; the map is taught all the time."""
 
     stored: dict[int, tuple[Tensor, Tensor]] | None = None  # of a side: coarse looks, middles
 
-    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
+    def __call__(self, done: float, key: Tensor) -> Tensor:
         """The loss of an update."""
         network = self.network
         assert isinstance(network, PlaceAgent)
@@ -156,8 +161,8 @@ class AgentLoss(LossOf):
             priority, spots = network.find(seen)
         follow = imitation_loss(priority.float(), spots.float(), middles)
         self.note("follow", follow.detach())
-        lesson = self.script if done < WARM else self.play
-        return lesson(network, done, key) + 0.2 * follow, self.line
+        lesson = self.script(network, done, key) if done < WARM else self.play(network, key)
+        return lesson + 0.2 * follow
 
     def script(self, network: PlaceAgent, done: float, key: Tensor) -> Tensor:
         """What reading along a script costs."""
@@ -184,7 +189,7 @@ class AgentLoss(LossOf):
         with torch.autocast("cpu", torch.bfloat16):
             return network.follow(scene, coarse_look(made.images), script).float()
 
-    def play(self, network: PlaceAgent, done: float, key: Tensor) -> Tensor:
+    def play(self, network: PlaceAgent, key: Tensor) -> Tensor:
         """What playing costs."""
         side = SIDES[int(float(uniform(fold(key, "side")[None], 1)) * len(SIDES))]
         count, rollouts = rows_for(side)
@@ -214,7 +219,7 @@ class AgentLoss(LossOf):
         return coarse.contiguous(), middles
 
     def _store(self, side: int) -> tuple[Tensor, Tensor]:
-        """Coarse looks at STORED scenes of a side, and the middles of what is worth a look."""
+        """Coarse looks at STORED scenes of a side or a few more, and what is worth a look there."""
         looks, middles, step = [], [], max(1, min(64, 2**26 // side**2))
         for start in range(0, STORED, step):
             key = fold(fold(fold(make_key(0), "stored"), side), start)
@@ -280,7 +285,7 @@ class DenseLoss(LossOf):
         super().__init__(maker, network)
         self.member, self.crop = network.member, crop
 
-    def __call__(self, update: int, done: float, key: Tensor) -> tuple[Tensor, Line]:
+    def __call__(self, done: float, key: Tensor) -> Tensor:
         """The loss of an update."""
         draw = float(uniform(fold(key, "piece")[None], 1))
         if self.crop:
@@ -300,7 +305,7 @@ class DenseLoss(LossOf):
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(prepared)
         self.note("right", (logits.argmax(1) == labels).float().mean())
-        return F.cross_entropy(logits.float(), labels), self.line
+        return F.cross_entropy(logits.float(), labels)
 
     @property
     def sides(self) -> list[int]:
