@@ -142,10 +142,6 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     Raises:
         ValueError: If the seeds differ in recipe, test set, device, data or augmentation.
     """
-    results = [
-        result | {"recipe": {k: v for k, v in result["recipe"].items() if k not in FREE}}
-        for result in results  # stored before an option was free
-    ]
     first = results[0]
     for key in ("recipe", "test_digest", "device", "data", "augmented", "images_by_split"):
         if any(result[key] != first[key] for result in results):
