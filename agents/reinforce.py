@@ -9,7 +9,8 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
   paper, sees the core's state detached
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
-  cross-entropy); cross-entropy after every glimpse; random affine augmentation; corruption
+  cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;
+  corruption
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.
@@ -49,6 +50,7 @@ def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) 
         config.clutter,
         config.clutter_size,
         augment=training and config.augment,
+        bend=config.bend,
         corrupt=config.corrupt if training else 0.0,
     )
 

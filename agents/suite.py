@@ -158,7 +158,10 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
             )
     augment = config.augment if augment is None else augment
     if row.gaze is None:
-        names = ("data", "scene", "side", "clutter", "clutter_size", "batch", "updates", "minutes")
+        names = (
+            "data", "scene", "side", "clutter", "clutter_size", "bend", "batch", "updates",
+            "minutes",
+        )  # fmt: skip
         return TrainConfig(**{name: getattr(config, name) for name in names}, augment=augment)
     return replace(config, glimpses=row.glimpses, gaze=row.gaze, augment=augment, readers=False)
 

@@ -18,7 +18,7 @@ from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import TASKS, Row, find_task
 from saccade.data import ImageSet, Splits
 
-SCENES = ("data", "scene", "side", "clutter", "clutter_size", "augment", "corrupt", "seed")
+SCENES = ("data", "scene", "side", "clutter", "clutter_size", "augment", "bend", "corrupt", "seed")
 
 
 class Trained(NamedTuple):
@@ -172,6 +172,7 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
     spread = "" if row["interval"] is None else f", 95 % interval {_percent(row['interval'])}"
     right = f"{result['correct'][-1]:,} of {result['total']:,} right"
     paper = Row(row["task"], row["glimpses"], row["method"]).paper
+    warp = "random affine" + (" and elastic" if recipe.get("bend") else "")
     end = "to the end of its recipe" if result["complete"] else "not to the end of its recipe"
     machine = result["hardware"]["gpu"] or f"CPU, {result['threads']} thread(s)"
     lines = {
@@ -184,7 +185,7 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
         "the paper": f"{paper} %",
         "data": f"{row['data']}: {split['train']:,} images to learn from, "
         f"{split['validation']:,} for validation, {split['test']:,} for the test",
-        "augmentation": "random affine, of training images" if row["augmented"] else "none",
+        "augmentation": f"{warp}, of training images" if row["augmented"] else "none",
         "extra supervision": row["extra_supervision"],
         "trained": f"{end}: {result['updates']:,} updates, {result['images']:,} scenes, "
         f"{result['seconds']:,.0f} s on {machine}",

@@ -25,6 +25,12 @@ def _mix(z: Tensor) -> Tensor:
     return z ^ ((z >> 31) & (2**33 - 1))
 
 
+@torch.compiler.assume_constant_result
+def _hash(name: str) -> int:
+    """A number for a name, beyond those that count."""
+    return zlib.crc32(name.encode()) + 2**40
+
+
 def fold(key: Tensor, value: int | str | Tensor) -> Tensor:
     """Derives a new key for a purpose, a counter or a row.
 
@@ -36,7 +42,7 @@ def fold(key: Tensor, value: int | str | Tensor) -> Tensor:
         int64 of the broadcast shape.
     """
     if isinstance(value, str):
-        value = zlib.crc32(value.encode()) + 2**40
+        value = int(_hash(value))
     if isinstance(value, int):
         value = torch.full_like(key, value)
     return _mix(_mix(key + GOLDEN) + value * GOLDEN)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saccade.counter import fold, integers, make_key, row_keys
-from saccade.scenes import random_affine
+from saccade.scenes import random_warp
 
 ALPHABETS: dict[str, dict[str, str]] = {
     "latin": {
@@ -72,4 +72,4 @@ def draw_letters(
     key = row_keys(fold(make_key(seed), alphabet), count)
     which = integers(key, len(drawn), 1)[:, 0]
     letters = torch.from_numpy(np.stack(drawn))[which][:, None]
-    return random_affine(letters, key).expand(-1, channels, -1, -1).contiguous()
+    return random_warp(letters, key).expand(-1, channels, -1, -1).contiguous()

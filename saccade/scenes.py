@@ -25,12 +25,17 @@ from saccade.data import ImageSet
 Layout = Literal["centered", "translated", "cluttered"]
 
 
-def random_affine(images: Tensor, key: Tensor) -> Tensor:
-    """Rotates, scales, shears and shifts each image by its own random amounts.
+NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
+
+
+def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
+    """Rotates, scales, shears, shifts and bends each image by its own random amounts.
 
     Args:
         images: `(N, C, H, W)` uint8.
         key: `(N,)` int64 random keys.
+        bend: How far the nodes of an elastic field move at most, in half sides; the field is
+            cubic between them (in the manner of Simard et al. 2003).
 
     Returns:
         `(N, C, H, W)` uint8, bilinear, zero outside. Rotation is up to 0.25 rad, scale 15 %,
@@ -47,8 +52,19 @@ def random_affine(images: Tensor, key: Tensor) -> Tensor:
     row_y = torch.stack([sin * high * (width / height), (shear * sin + cos) * high], 1)
     matrix = torch.cat([torch.stack([row_x, row_y], 1), shift[:, :, None]], 2)  # (N, 2, 3)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    if bend:
+        nodes = (uniform(fold(key, "bend"), 2, NODES, NODES) * 2 - 1) * bend
+        rows, columns = (_cubic(side, images.device) for side in (height, width))
+        grid = grid + (rows @ nodes @ columns.T).permute(0, 2, 3, 1)
     moved = F.grid_sample(images.float(), grid, align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _cubic(side: int, device: torch.device) -> Tensor:
+    """`(side, NODES)`: what each node adds at each pixel, by bicubic interpolation."""
+    nodes = torch.eye(NODES, device=device)[None, None]
+    size = (side, NODES)
+    return F.interpolate(nodes, size=size, mode="bicubic", align_corners=True)[0, 0]
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,8 @@ class SceneMaker:
         side: Side of the square canvas in pixels; "centered" takes the images' own shape.
         clutter: Number of pieces, for "cluttered".
         clutter_size: Side of a piece in pixels.
-        augment: Whether images go through `random_affine` first.
+        augment: Whether images go through `random_warp` first.
+        bend: How far augmented images are bent besides, see `random_warp`.
         corrupt: Share of the scenes that go through `corrupt_mixed` last, 0 to 1.
 
     Raises:
@@ -74,6 +91,7 @@ class SceneMaker:
     clutter: int = 4
     clutter_size: int = 8
     augment: bool = False
+    bend: float = 0.0
     corrupt: float = 0.0
 
     def __post_init__(self) -> None:
@@ -111,7 +129,7 @@ class SceneMaker:
         """
         images = self.pool.images[index]
         if self.augment:
-            images = random_affine(images, key)
+            images = random_warp(images, key, self.bend)
         scenes = images if self.layout == "centered" else self._compose(images, index, key)
         return corrupt_mixed(scenes, key, share=self.corrupt) if self.corrupt else scenes
 

@@ -1,10 +1,12 @@
 """How many images a second saccade learns from, beside what the machine can do at best.
 
-    python scripts/bench_train.py [--threads N] [--device DEVICE] [--seconds S] [--json PATH]
+    python scripts/bench_train.py [--threads N] [--device DEVICE] [--seconds S] [--compile]
+                                  [--json PATH]
 
 Each row times whole updates (play, judge, learn; `agents/reinforce.py`) on drawn digits at batch
 128. `share` is the floating-point work of the network's matrix products, forward and backward,
-against the rate of one large float32 matrix product measured in the same run.
+against the rate of one large float32 matrix product measured in the same run. `--compile` adds
+rows whose play and judgement go through `torch.compile` as one graph (minutes a row to compile).
 """
 
 import argparse
@@ -12,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -69,7 +72,7 @@ def flops_per_image(learner: Reinforce) -> float:
     where it is needed (not for glimpse, location, and the detached features of the heads).
     """
     network, steps = learner.network, learner.config.glimpses
-    first = (network.encoder.what[1], network.encoder.where[0], network.policy.net[0])
+    first = (network.encoder.what[0], network.encoder.where[0], network.policy.net[0])
     total = 0
     for name, layer in network.named_modules():
         if isinstance(layer, torch.nn.Linear):
@@ -85,6 +88,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
     parser.add_argument("--device", default="auto", help="cpu, cuda; auto takes a GPU if any")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each case")
+    parser.add_argument("--compile", action="store_true", help="rows with torch.compile too")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     args = parser.parse_args()
     device = choose_device(args.device)
@@ -93,8 +97,10 @@ def main() -> None:
     digits: ImageSet = draw_digits(4000, seed=0).to(device)
     splits = Splits(digits, digits, digits, "digits")
     rows = []
-    for case, config in CASES.items():
+    for (case, config), compiled in product(CASES.items(), (False, True)[: 1 + args.compile]):
         learner = Reinforce(config, splits, device)
+        if compiled:
+            learner.trip.compile(fullgraph=True)
         speed = rate(learner.update, args.seconds, device) * config.batch
         work = flops_per_image(learner)
         rows.append(
@@ -107,14 +113,16 @@ def main() -> None:
                 "share": round(speed * work / peak, 3),
                 "threads": torch.get_num_threads(),
                 "device": str(device),
+                "compiled": compiled,
             }
         )
     table = Table(title=f"Training, batch {BASE.batch}, {device}, {rows[0]['threads']} thread(s)")
     for name in ("case", "images/s", "GFLOP an image", "GFLOP/s of a matrix product", "share"):
         table.add_column(name, justify="left" if name == "case" else "right")
     for row in rows:
+        name = f"{row['case']}, compiled" if row["compiled"] else str(row["case"])
         table.add_row(
-            str(row["case"]), f"{row['value']:,.0f}", f"{row['gflop_per_image']:.4f}",
+            name, f"{row['value']:,.0f}", f"{row['gflop_per_image']:.4f}",
             f"{row['peak_gflops']:,.0f}", f"{row['share']:.0%}",
         )  # fmt: skip
     Console().print(table)

@@ -3,7 +3,7 @@ import torch
 
 from saccade.counter import make_key, row_keys
 from saccade.imageset import ImageSet
-from saccade.scenes import SceneMaker, default_side, random_affine
+from saccade.scenes import SceneMaker, default_side, random_warp
 
 
 def blocks(count=6, channels=1, height=10, width=8):
@@ -76,7 +76,7 @@ def test_a_share_of_the_scenes_is_corrupted():
 def test_affine_moves_a_little_and_keeps_the_middle():
     images = torch.zeros(200, 1, 29, 29, dtype=torch.uint8)
     images[:, :, 12:17, 12:17] = 200
-    moved = random_affine(images, row_keys(make_key(0), 200))
+    moved = random_warp(images, row_keys(make_key(0), 200))
     assert moved.dtype == torch.uint8
     assert (moved[:, 0, 14, 14] > 150).all()
     mass = moved.float().sum((1, 2, 3)) / images[0].sum()
@@ -85,11 +85,24 @@ def test_affine_moves_a_little_and_keeps_the_middle():
     assert len({tuple(each.flatten().tolist()) for each in moved}) == 200
 
 
+def test_bending_moves_each_place_a_little_and_neighbors_alike():
+    keys = row_keys(make_key(2), 50)
+    ramp = (torch.arange(29) * 8).to(torch.uint8).expand(50, 1, 29, 29).contiguous()
+    moved, bent = random_warp(ramp, keys).float(), random_warp(ramp, keys, 0.1).float()
+    inside = (slice(None), 0, slice(8, 21), slice(8, 21))  # where nothing comes from outside
+    shift = (bent - moved)[inside] / 8  # pixels to the side: 8 grey values a pixel
+    assert shift.abs().max() <= 0.1 * 14.5 * 1.5  # cubics overshoot their nodes
+    assert 0.3 < shift.std() < 0.1 * 14.5
+    assert shift.diff(dim=1).abs().max() < 0.7  # no folds
+    one = random_warp(ramp[7:8], keys[7:8], 0.1)
+    assert torch.equal(one.float(), bent[7:8])
+
+
 def test_affine_rotates_a_non_square_image_without_squeezing_it():
     # A disc stays a disc under rotation; scale and shear change its extent by a few pixels only.
     y, x = torch.meshgrid(torch.arange(20), torch.arange(60), indexing="ij")
     disc = (((y - 9.5) ** 2 + (x - 29.5) ** 2) < 36).to(torch.uint8) * 255
-    moved = random_affine(disc.expand(100, 1, 20, 60).contiguous(), row_keys(make_key(1), 100))
+    moved = random_warp(disc.expand(100, 1, 20, 60).contiguous(), row_keys(make_key(1), 100))
     columns = (moved[:, 0] > 127).any(1).sum(1)
     rows = (moved[:, 0] > 127).any(2).sum(1)
     assert rows.min() >= 9

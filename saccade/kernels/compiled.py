@@ -46,6 +46,12 @@ def refusal(images: Tensor, retina: "Retina") -> str | None:
         return f"serves uint8 and float32 images, got {images.dtype}"
     if os.environ.get("SACCADE_COMPILED") == "0":
         return "is turned off by SACCADE_COMPILED=0"
+    return _missing()
+
+
+@torch.compiler.assume_constant_result
+def _missing() -> str | None:
+    """Why there is no library, or None if there is."""
     library = _library()
     return library if isinstance(library, str) else None
 
@@ -67,25 +73,40 @@ def look(
 
     Large batches are shared among `torch.get_num_threads()` threads.
     """
+    # An operator of its own costs microseconds a look, so only tracing gets one.
+    run = _operator if torch.compiler.is_compiling() else _run
+    out = run(ready, locations, image_index, retina.size, retina.scales, retina.factor)
+    return out if dtype == torch.float32 else out.to(dtype)
+
+
+def _run(
+    images: Tensor,
+    locations: Tensor,
+    image_index: Tensor | None,
+    size: int,
+    scales: int,
+    factor: int,
+) -> Tensor:
+    """Calls the library."""
     run = _library()
     if isinstance(run, str):
         raise RuntimeError(f"the compiled kernel {run}")
-    batch, channels, height, width = ready.shape
-    count, g, scales, factor = len(locations), retina.size, retina.scales, retina.factor
+    batch, channels, height, width = images.shape
+    count = len(locations)
     if locations.dtype not in (torch.float32, torch.float64):
         locations = locations.double()
-    locations = locations.contiguous()
+    images, locations = images.contiguous(), locations.contiguous()
     if image_index is not None:
         image_index = image_index.to(torch.int64).contiguous()
-    side = g * factor ** (scales - 1)
+    side = size * factor ** (scales - 1)
     pixels = count * channels * min(side, height) * min(side, width)
     threads = 1
     if pixels > PIXELS_A_THREAD:
         threads = min(torch.get_num_threads(), count, pixels // PIXELS_A_THREAD)
-    out = torch.empty(count, scales, channels, g, g)
+    out = torch.empty(count, scales, channels, size, size)
     wrong = run(
-        ready.data_ptr(),
-        ready.dtype == torch.uint8,
+        images.data_ptr(),
+        images.dtype == torch.uint8,
         batch,
         channels,
         height,
@@ -94,7 +115,7 @@ def look(
         locations.dtype == torch.float64,
         None if image_index is None else image_index.data_ptr(),
         count,
-        g,
+        size,
         scales,
         factor,
         threads,
@@ -103,7 +124,22 @@ def look(
     if wrong and image_index is not None:
         index = int(image_index[wrong - 1])
         raise IndexError(f"image_index has {index}, there are {batch} images")
-    return out if dtype == torch.float32 else out.to(dtype)
+    return out
+
+
+_operator = torch.library.custom_op("saccade::compiled_look", _run, mutates_args=())
+
+
+@_operator.register_fake
+def _(
+    images: Tensor,
+    locations: Tensor,
+    image_index: Tensor | None,
+    size: int,
+    scales: int,
+    factor: int,
+) -> Tensor:
+    return torch.empty(len(locations), scales, images.shape[1], size, size)
 
 
 @lru_cache

@@ -1,0 +1,26 @@
+"""A whole update is one graph: nothing in an episode needs Python, or waits for the device."""
+
+import torch
+
+from saccade.agents.config import TrainConfig
+from saccade.agents.reinforce import Reinforce
+from saccade.data import Splits
+from saccade.digits import draw_digits
+
+
+def test_playing_and_judging_is_one_graph_with_the_same_numbers():
+    config = TrainConfig(
+        scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
+        hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
+        augment=True, bend=0.1, clutter=1,
+    )  # fmt: skip
+    digits = draw_digits(20, seed=0)
+    splits = Splits(digits, digits, digits, "digits")
+    plain, traced = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
+    torch._dynamo.reset()
+    traced.trip.compile(fullgraph=True, backend="eager")
+    for _ in range(2):
+        one, other = plain.update(), traced.update()
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    torch._dynamo.reset()
