@@ -35,8 +35,6 @@ class TrainConfig:
     """Rotate, scale, shear and shift the training images at random (never the test images)."""
     bend: float = 0.0
     """With --augment: how far images are bent besides, in half sides (0.15 is 2 pixels of 28)."""
-    bend_until: float = 1.0
-    """Share of the updates after which images are bent no more, and look like those to come."""
     corrupt: float = 0.0
     """Share of the training scenes that are corrupted, 0 to 1: each by one of the kinds in
     `saccade.corruptions` at one of its severities, so that the policy is paid under corruption."""
@@ -156,9 +154,9 @@ class TrainConfig:
         for name in ("sigma", "lr", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
-        for name in ("discount", "trace", "corrupt", "bend_until"):
+        for name in ("discount", "trace", "corrupt"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{_flag(name)} must be from 0 to 1, got {getattr(self, name)}")
+                raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")
         if self.baseline == "leave-one-out" and self.rollouts < 2:

@@ -17,7 +17,6 @@ whenever it is run, so there is no random state to store, and resuming is exact.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,7 +50,7 @@ def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) 
         config.clutter,
         config.clutter_size,
         augment=training and config.augment,
-        bend=config.bend if training else 0.0,
+        bend=config.bend,
         corrupt=config.corrupt if training else 0.0,
     )
 
@@ -80,8 +79,6 @@ class Reinforce:
     def __init__(self, config: TrainConfig, splits: Splits, device: torch.device) -> None:
         self.config, self.device = config, device
         self.scenes = make_scenes(config, splits.train, training=True)
-        unbent = make_scenes(replace(config, bend=0.0), splits.train, training=True)
-        self.tasks = Classify(self.scenes), Classify(unbent)
         self.validation = make_scenes(config, splits.validation)
         self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
         with torch.random.fork_rng(devices=[]):
@@ -90,7 +87,7 @@ class Reinforce:
         self.optimizer = Optimizer(config, self.network)
         self.share = share(config.batch)  # this process's scenes of each batch
         self.core = GazeCore(
-            self.tasks[0],
+            Classify(self.scenes),
             self.spec.retina,
             config.glimpses,
             self.share.stop - self.share.start,
@@ -112,9 +109,7 @@ class Reinforce:
         Returns:
             Metrics of this update, tensors on the device: nothing here waits for it.
         """
-        config = self.config
-        self.core.task = self.tasks[self.updates >= config.bend_until * config.updates]
-        key = row_keys(fold(fold(self.key, "update"), self.updates), config.batch)
+        key = row_keys(fold(fold(self.key, "update"), self.updates), self.config.batch)
         loss, metrics = self.trip(key[self.share], self._next_images()[self.share])
         # 3. Learn.
         norms = self.optimizer.step(loss, self.updates)

@@ -280,19 +280,3 @@ def test_only_training_scenes_are_augmented_and_corrupted():
     learner = Reinforce(config, splits, torch.device("cpu"))
     assert learner.scenes.corrupt == 0.5
     assert learner.validation.corrupt == 0
-
-
-def test_images_are_bent_until_then_and_never_where_they_are_judged(small):
-    splits = load(small.data)
-    config = replace(small, augment=True, bend=0.3, bend_until=0.5, updates=4)
-    learner = Reinforce(config, splits, torch.device("cpu"))
-    plain = Reinforce(replace(config, bend=0.0), splits, torch.device("cpu"))
-    same = []
-    for _ in range(4):
-        learner.update(), plain.update()
-        same.append(torch.equal(learner.core.scene.images, plain.core.scene.images))
-    assert same == [False, False, True, True]
-    learner.updates = 0  # as a run that is resumed early
-    learner.update()
-    assert learner.core.task.maker.bend == 0.3
-    assert learner.validation.bend == 0 == make_scenes(config, splits.test).bend
