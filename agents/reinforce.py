@@ -50,7 +50,7 @@ def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) 
         config.clutter,
         config.clutter_size,
         augment=training and config.augment,
-        bend=config.bend,
+        bend=config.bend if training else 0.0,
         corrupt=config.corrupt if training else 0.0,
     )
 

@@ -272,11 +272,11 @@ def test_configurations_are_read_strictly(tmp_path):
 
 def test_only_training_scenes_are_augmented_and_corrupted():
     splits = load("digits")
-    config = TrainConfig(augment=True, corrupt=0.5)
+    config = TrainConfig(augment=True, bend=0.1, corrupt=0.5)
     training = make_scenes(config, splits.train, training=True)
-    assert (training.augment, training.corrupt) == (True, 0.5)
+    assert (training.augment, training.bend, training.corrupt) == (True, 0.1, 0.5)
     judged = make_scenes(config, splits.test)
-    assert (judged.augment, judged.corrupt) == (False, 0.0)
+    assert (judged.augment, judged.bend, judged.corrupt) == (False, 0.0, 0.0)
     learner = Reinforce(config, splits, torch.device("cpu"))
     assert learner.scenes.corrupt == 0.5
     assert learner.validation.corrupt == 0
