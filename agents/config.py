@@ -244,7 +244,7 @@ def read_config(path: Path) -> TrainConfig:
 
 # What paid, one option at a time: docs/ablations.md.
 _GOOD = TrainConfig(
-    data="mnist", augment=True, core="gru", what=512, lr=2e-3, reward="dense", early=0.5,
+    data="mnist", augment=True, bend=0.1, core="gru", what=512, lr=2e-3, reward="dense", early=0.5,
     routing="shared", precision="bfloat16",
 )  # fmt: skip
 _PAPER_60 = replace(_GOOD, scene="translated", side=60, size=12, scales=3, glimpses=8)
@@ -256,10 +256,10 @@ _WORLD = TrainConfig(
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
     "mnist-cpu": replace(  # where there is nothing to find, the rectified core learns faster
-        _GOOD, bend=0.1, core="rnn", lr=1e-3, routing="apart", updates=50_000,
+        _GOOD, core="rnn", lr=1e-3, routing="apart", updates=50_000,
         out=Path("runs/mnist-cpu"),
     ),
-    "translated-60": replace(_PAPER_60, bend=0.1, updates=30_000),
+    "translated-60": replace(_PAPER_60, updates=30_000),
     "cluttered-60": replace(_PAPER_60, scene="cluttered", updates=45_000),
     "cluttered-100": replace(
         _PAPER_60, scene="cluttered", side=100, clutter=8, scales=4, updates=45_000
