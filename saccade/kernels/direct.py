@@ -73,10 +73,8 @@ def look(
                     edge = (windows.shape[-1] - g) // 2
                     middle = windows[..., edge : edge + g, edge : edge + g]
                     out[begin:end, s] = middle.view(end - begin, channels, g, g)
-    full = 255 if ready.dtype == torch.uint8 else 1
-    for s in range(scales):
-        if full * 4**s > 1:
-            out[:, s].div_(full * 4**s)
+    full = 255.0 if ready.dtype == torch.uint8 else 1.0
+    out.div_(torch.tensor([full * 4**s for s in range(scales)]).view(-1, 1, 1, 1))
     return out.to(dtype)
 
 
