@@ -157,13 +157,12 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
                 f"preset {preset} has {name} {getattr(config, name)}, but {row.task} is {value}"
             )
     augment = config.augment if augment is None else augment
+    config = replace(config, augment=augment, bend=config.bend if augment else 0.0)
     if row.gaze is None:
-        names = (
-            "data", "scene", "side", "clutter", "clutter_size", "bend", "batch", "updates",
-            "minutes",
-        )  # fmt: skip
-        return TrainConfig(**{name: getattr(config, name) for name in names}, augment=augment)
-    return replace(config, glimpses=row.glimpses, gaze=row.gaze, augment=augment, readers=False)
+        names = ("data", "scene", "side", "clutter", "clutter_size", "augment", "bend", "batch",
+                 "updates", "minutes")  # fmt: skip
+        return TrainConfig(**{name: getattr(config, name) for name in names})
+    return replace(config, glimpses=row.glimpses, gaze=row.gaze, readers=False)
 
 
 def find_task(config: TrainConfig, side: int) -> str:
