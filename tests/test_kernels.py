@@ -218,3 +218,15 @@ def test_it_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("SACCADE_COMPILED", "0")
     with pytest.raises(ValueError, match="SACCADE_COMPILED=0"):
         Retina(6, 3).prepare(images, kernel="compiled")
+
+
+def test_crop_copies_images_that_begin_anywhere_in_memory():
+    flat = torch.arange(2 * 8 * 12 + 3, dtype=torch.uint8)
+    locations = torch.tensor([[-1.0, 0.4], [0.7, -0.2]])
+    for offset in range(4):
+        images = flat[offset : offset + 2 * 8 * 12].view(2, 1, 8, 12)
+        for size in (4, 6):
+            retina = Retina(size, 1)
+            seen = retina.look(retina.prepare(images, kernel="crop"), locations)
+            wanted = retina.look(retina.prepare(images.clone(), kernel="table"), locations)
+            assert torch.equal(seen, wanted)

@@ -42,8 +42,9 @@ def refill(images: Tensor, ready: Tensor, retina: "Retina", which: Tensor | None
     padded = ready[g * (width + g) + g :].view(batch, channels, height + g, width + g)
     inside = padded[..., :height, :width]
     if which is None:
-        # Rows are short: as wider numbers they are fewer to copy.
-        if images.dtype == torch.uint8 and not width % 4 and not g % 4:
+        # Rows are short: as wider numbers, where all of them can be, they are fewer to copy.
+        bytes_only = width % 4 or g % 4 or images.storage_offset() % 4
+        if images.dtype == torch.uint8 and not bytes_only:
             inside, images = inside.view(torch.int32), images.view(torch.int32)
         inside.copy_(images)
     else:
