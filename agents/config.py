@@ -77,6 +77,8 @@ class TrainConfig:
     """Units of the core, and of the encoder's result (256 in the paper)."""
     policy_hidden: int = 128
     """Units of the policy's hidden layer, between the core and the next location."""
+    aim: Literal["absolute", "relative"] = "absolute"
+    """What the policy says: a place (the paper's), or a move from where the eye is."""
 
     batch: int = 256
     """Scenes in an update; larger batches give steadier gradients and fewer updates."""
@@ -167,7 +169,7 @@ class TrainConfig:
             ("scene", ("centered", "translated", "cluttered")),
             ("reward", ("terminal", "dense")), ("optimizer", ("adamw", "adam")),
             ("baseline", ("learned", "leave-one-out")), ("routing", ("apart", "shared")),
-            ("precision", ("float32", "bfloat16")),
+            ("precision", ("float32", "bfloat16")), ("aim", ("absolute", "relative")),
         ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -179,7 +181,6 @@ class TrainConfig:
     def agent_spec(self, shape: tuple[int, int, int], classes: tuple[str, ...]) -> AgentSpec:
         """The agent to train, for scenes of `shape` (channels, height, width)."""
         channels, height, width = shape
-        names = ("what", "where", "hidden", "policy_hidden", "join", "core")
         return AgentSpec(
             retina=Retina(self.size, self.scales, self.factor),
             glimpses=self.glimpses,
@@ -188,8 +189,13 @@ class TrainConfig:
             height=height,
             width=width,
             classes=classes,
-            network={name: getattr(self, name) for name in names},
+            network=self.network(),
         )
+
+    def network(self) -> dict[str, Any]:
+        """Keyword arguments of `GazeNetwork`, beside what the scenes decide."""
+        names = ("what", "where", "hidden", "policy_hidden", "join", "core", "aim")
+        return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -75,7 +75,7 @@ def look_fully(
             state = network.see(spec.retina.look(scene, location), location, state)
             features.append(state[0])
             locations.append(location)
-            location = network.policy(state[0])
+            location = network.policy(state[0], location)
             if noise is not None and t + 1 < total:
                 location = location + noise[:, t + 1]
         seen = torch.stack(features, 1)

@@ -301,7 +301,7 @@ def stop_early(agent: Agent, images: Tensor, rule: StopRule, *, seed: int = 0) -
         if not len(alive):
             break
         rows, state = rows[alive], tuple(part[alive] for part in state)
-        location = network.policy(state[0])
+        location = network.policy(state[0], location[alive])
     return Scanpath(
         **kept,
         rewards=torch.zeros_like(kept["values"]),

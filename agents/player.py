@@ -83,7 +83,7 @@ def play(
     log_probs, entropies, values, rewards, alive = [], [], [], [], []
     for t in range(world.steps):
         state = network.see(seen.glimpse, seen.gaze, state)
-        mean, logits = network.policy(state[0]), network.classifier(state[0])
+        mean, logits = network.policy(state[0], seen.gaze), network.classifier(state[0])
         values.append(network.baseline(state[0].detach())[:, 0])
         where = (mean + sigma * noise[:, t]).detach()
         log_prob = (
@@ -151,7 +151,6 @@ class Player:
         )
         deeds = tuple(str(each) for each in range(max(1, self.world.deeds)))
         channels, height, width = self.world.shape
-        names = ("what", "where", "hidden", "policy_hidden", "join", "core")
         self.spec = AgentSpec(
             retina=self.world.retina,
             glimpses=self.world.steps,
@@ -160,7 +159,7 @@ class Player:
             height=height,
             width=width,
             classes=deeds,
-            network={name: getattr(config, name) for name in names},
+            network=config.network(),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)

@@ -5,8 +5,8 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 
 - AdamW with warm-up, cosine and gradient clipping, in place of SGD with momentum
 - advantages are normalized over the batch; the REINFORCE loss has a weight of its own
-- the policy has a hidden layer and a tanh mean, and, unless the routing is shared as in the
-  paper, sees the core's state detached
+- the policy has a hidden layer and a tanh mean, may aim by a move from where the eye is, and,
+  unless the routing is shared as in the paper, sees the core's state detached
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;

@@ -70,19 +70,22 @@ def rollout(
     row_key = fold(fold(key, members), "gaze")
     noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last
-    means, samples, seen, rewards = [], [], [], []
+    means: list[Tensor] = []
+    samples: list[Tensor] = []
+    seen, rewards = [], []
 
     def choose(t: int) -> Tensor:
         """The location of glimpse t, counted from 0."""
         if gaze != "learned":
             return SCRIPTS[gaze](t, total, row_key)
         features = before[t] if routing == "shared" else before[t].detach()
-        mean = network.policy(features)
+        mean = network.policy(features, observation.gaze if t else center)
         sample = mean.detach() if noise is None else mean.detach() + noise[:, t]
         means.append(mean)
         samples.append(sample)
         return sample
 
+    center = torch.zeros(core.rows, 2, device=core.device)
     # A script that is a whole path starts it; random gaze starts where the learned one does.
     starts = learned_first if gaze == "learned" else gaze != "random"
     observation = core.reset(index=index, key=key, location=choose(0) if starts else None)

@@ -133,8 +133,9 @@ def _play(
     while not ended and horizon:
         yield _frame(env)
         glimpse: Tensor = torch.from_numpy(seen["fovea" if "fovea" in seen else "glimpse"])
-        state = agent.network.see(glimpse[None], torch.from_numpy(seen["gaze"])[None], state)
-        gaze = agent.network.policy(state[0])[0].clamp(-1, 1).numpy()
+        gaze = torch.from_numpy(seen["gaze"])[None]
+        state = agent.network.see(glimpse[None], gaze, state)
+        gaze = agent.network.policy(state[0], gaze)[0].clamp(-1, 1).numpy()
         action = {"gaze": gaze, deed_name: int(agent.network.classifier(state[0]).argmax())}
         space = env.action_space
         assert isinstance(space, gymnasium.spaces.Dict)

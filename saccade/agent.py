@@ -90,7 +90,7 @@ class Agent:
             glimpse = spec.retina.look(scene, location)
             state = network.see(glimpse, location, state)
             seen.append((location, glimpse, state[0]))
-            location = network.policy(state[0])
+            location = network.policy(state[0], location)
         locations, glimpses, features = (torch.stack(part, 1) for part in zip(*seen, strict=True))
         values = network.baseline(features)[..., 0]
         return Scanpath(
@@ -111,9 +111,10 @@ def first_location(first: First, network: GazeNetwork, key: Tensor) -> Tensor:
     device = network.classifier.weight.device
     if first == "random":
         return (uniform(key, 2) * 2 - 1).to(device)
+    center = torch.zeros(len(key), 2, device=device)
     if first == "learned":
-        return network.policy(network.start(len(key))[0])
-    return torch.zeros(len(key), 2, device=device)
+        return network.policy(network.start(len(key))[0], center)
+    return center
 
 
 def save_weights(network: GazeNetwork, folder: Path) -> None:

@@ -8,7 +8,8 @@ The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defa
                                                                     -> baseline   (1)
 
 Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core may be a GRU or an
-LSTM; the policy has a hidden layer and a tanh mean. No part knows the size of the images.
+LSTM; the policy has a hidden layer and a tanh mean, and may aim by a move from where the eye is.
+No part knows the size of the images.
 """
 
 from collections.abc import Callable
@@ -102,18 +103,33 @@ CORES: dict[str, tuple[Callable[[int, int], nn.Module], int]] = {  # and tensors
 class GaussianPolicy(nn.Module):
     """Where to look next: the mean of a Gaussian over locations, of a spread given elsewhere.
 
+    A relative aim adds what the layers say to where the eye is, before the tanh: "a little to the
+    left" is then one answer wherever it is asked, and the mean still stays inside the scene.
+
     Args:
         features: Width of the core's features.
         hidden: Width of the hidden layer.
+        aim: "absolute", the paper's, or "relative".
     """
 
-    def __init__(self, features: int, hidden: int) -> None:
+    EDGE = 0.95  # gaze nearer to the edge counts as here: tanh is flat, its inverse endless
+
+    def __init__(
+        self, features: int, hidden: int, aim: Literal["absolute", "relative"] = "absolute"
+    ) -> None:
         super().__init__()
+        self.aim = aim
         self.net = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 2))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`(..., features)` to means `(..., 2)`, (x, y) in (-1, 1)."""
-        return torch.tanh(self.net(features))
+    def forward(self, features: Tensor, gaze: Tensor) -> Tensor:
+        """Features `(..., features)` and where the eye is `(..., 2)` to means `(..., 2)`.
+
+        All places are (x, y), the means in (-1, 1).
+        """
+        shift = self.net(features)
+        if self.aim == "relative":
+            shift = shift + torch.atanh(gaze.clamp(-self.EDGE, self.EDGE))
+        return torch.tanh(shift)
 
     @staticmethod
     def log_prob(samples: Tensor, means: Tensor, sigma: float) -> Tensor:
@@ -137,6 +153,7 @@ class GazeNetwork(nn.Module):
         policy_hidden: Width of the policy's hidden layer.
         join: How what and where meet, "add" or "multiply".
         core: "rnn", "gru" or "lstm".
+        aim: Whether the policy aims at a place or by a move, "absolute" or "relative".
     """
 
     def __init__(
@@ -151,6 +168,7 @@ class GazeNetwork(nn.Module):
         policy_hidden: int = 128,
         join: Literal["add", "multiply"] = "add",
         core: str = "rnn",
+        aim: Literal["absolute", "relative"] = "absolute",
     ) -> None:
         super().__init__()
         if core not in CORES:
@@ -161,7 +179,7 @@ class GazeNetwork(nn.Module):
         self.hidden = hidden
         self.encoder = GlimpseEncoder(inputs, what, where, hidden, join)
         self.core = make_core(hidden, hidden)
-        self.policy = GaussianPolicy(hidden, policy_hidden)
+        self.policy = GaussianPolicy(hidden, policy_hidden, aim)
         self.classifier = nn.Linear(hidden, classes)
         self.baseline = nn.Linear(hidden, 1)
 

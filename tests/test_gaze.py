@@ -66,7 +66,7 @@ def test_an_evaluation_uses_the_mode_and_repeats_itself():
     maker = SceneMaker(noise(), "translated", 24)
     one, other = (evaluate(network, maker, "test", glimpses=3, first="center") for _ in range(2))
     assert torch.equal(one.scanpath.locations, other.scanpath.locations)
-    mean = network.policy(network.see(
-        one.scanpath.glimpses[:, 0], one.scanpath.locations[:, 0], network.start(12)
-    )[0])  # fmt: skip
+    first = one.scanpath.locations[:, 0]
+    state = network.see(one.scanpath.glimpses[:, 0], first, network.start(12))
+    mean = network.policy(state[0], first)
     torch.testing.assert_close(one.scanpath.locations[:, 1], mean.detach())

@@ -30,6 +30,7 @@ POOL = draw_digits(40, 0)
 
 def make_agent(core="rnn", first="center", glimpses=T):
     network = {"what": 16, "where": 8, "hidden": 24, "policy_hidden": 8, "core": core}
+    network["aim"] = "relative"
     spec = AgentSpec(Retina(6, 2), glimpses, first, 1, 40, 40, POOL.classes, network)
     torch.manual_seed(3)
     built = spec.build().eval()

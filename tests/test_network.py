@@ -57,9 +57,34 @@ def test_any_core_sees_any_glimpse(core, channels, scales):
         state = network.see(torch.rand(3, scales, channels, 5, 5), torch.zeros(3, 2), state)
     assert len(state) == CORES[core][1]
     assert all(each.shape == (3, 16) for each in state)
-    mean = network.policy(state[0])
+    mean = network.policy(state[0], torch.zeros(3, 2))
     assert mean.shape == (3, 2)
     assert mean.abs().max() < 1
+
+
+def test_a_relative_aim_is_a_move_from_where_the_eye_is():
+    absolute, relative = (GaussianPolicy(4, 8, aim) for aim in ("absolute", "relative"))
+    relative.load_state_dict(absolute.state_dict())
+    features = torch.randn(6, 4)
+    gaze = torch.tensor([[0.5, -0.25]]).expand(6, 2)
+    place = absolute(features, gaze)
+    torch.testing.assert_close(place, absolute(features, -gaze))
+    torch.testing.assert_close(relative(features, torch.zeros(6, 2)), place)
+    # tanh(a + atanh(g)) = (tanh a + g) / (1 + g tanh a): velocities that add below a limit of 1.
+    torch.testing.assert_close(relative(features, gaze), (place + gaze) / (1 + gaze * place))
+
+
+def test_a_relative_aim_leaves_the_edge_again():
+    policy = GaussianPolicy(1, 1, "relative")
+    with torch.no_grad():
+        for each in policy.parameters():
+            each.zero_()
+        edge = policy(torch.zeros(1, 1), torch.tensor([[1.0, -1.0]]))
+        assert edge.tolist()[0] == pytest.approx([0.95, -0.95])  # and finite
+        policy.net[2].bias.copy_(torch.tensor([-3.0, 3.0]))
+        back = policy(torch.zeros(1, 1), torch.tensor([[1.0, -1.0]]))
+        assert back[0, 0] < -0.5
+        assert back[0, 1] > 0.5
 
 
 def test_density_is_of_the_sample_however_far_outside():

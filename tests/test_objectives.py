@@ -137,7 +137,7 @@ def test_early_classification_is_a_mean_with_its_weight():
 
 def play(core_name="rnn", first="center", gaze="learned", rollouts=1, routing="apart"):
     maker = SceneMaker(noise(), "translated", 20)
-    config = TrainConfig(core=core_name, size=4, scales=2, glimpses=4, first=first)
+    config = TrainConfig(core=core_name, size=4, scales=2, glimpses=4, first=first, aim="relative")
     torch.manual_seed(0)
     network = config.agent_spec(maker.shape, maker.pool.classes).build()
     core = GazeCore(Classify(maker), network.retina, 4, 6, rollouts=rollouts)
