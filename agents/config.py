@@ -253,7 +253,10 @@ _GOOD = TrainConfig(
     data="mnist", augment=True, bend=0.1, core="gru", what=512, lr=2e-3, reward="dense", early=0.5,
     routing="shared", precision="bfloat16",
 )  # fmt: skip
-_PAPER_60 = replace(_GOOD, scene="translated", side=60, size=12, scales=3, glimpses=8)
+_PAPER_60 = replace(  # there is something to find, and it is found by moves
+    _GOOD, scene="translated", side=60, size=12, scales=3, glimpses=8, aim="relative",
+    discount=0.7, policy_weight=0.03,
+)  # fmt: skip
 _WORLD = TrainConfig(
     core="gru", what=64, where=64, hidden=128, policy_hidden=64, lr=2e-3, warmup=50, sigma=0.15,
     trace=0.97,
