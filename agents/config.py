@@ -276,7 +276,8 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "demo": TrainConfig(
         scene="translated", side=60, size=6, scales=3, glimpses=4, reward="dense", early=0.5,
-        lr=4e-3, batch=128, updates=2500, readers=True, out=Path("runs/demo"),
+        aim="relative", discount=0.7, policy_weight=0.03, lr=4e-3, batch=128, updates=2500,
+        readers=True, out=Path("runs/demo"),
     ),
     "catch": replace(_WORLD, env="saccade/Catch-v0", updates=12_000, out=Path("runs/catch")),
     "search": replace(
