@@ -32,7 +32,7 @@ def paired_bound(difference: Tensor) -> list[float]:
 
 
 def measure_stopping(
-    agent: Agent, seen: dict[str, Seen], tolerance: float = 0.001
+    agent: Agent, seen: dict[str, Seen], tolerance: float = 0.0005
 ) -> tuple[dict[str, Any], StopHead]:
     """Each rule's curve on the test set, and what the thresholds chosen on validation do there.
 
