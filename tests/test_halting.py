@@ -28,15 +28,16 @@ T = 5
 POOL = draw_digits(40, 0)
 
 
-def make_agent(core="rnn", first="center", glimpses=T):
+def make_agent(core="rnn", first="center", glimpses=T, aim="absolute"):
     network = {"what": 16, "where": 8, "hidden": 24, "policy_hidden": 8, "core": core}
-    network["aim"] = "relative"
+    network["aim"] = aim
     spec = AgentSpec(Retina(6, 2), glimpses, first, 1, 40, 40, POOL.classes, network)
     torch.manual_seed(3)
     built = spec.build().eval()
     with torch.no_grad():
         built.classifier.weight.mul_(25)  # an agent that believes something
-        built.policy.net[-1].weight.mul_(10)
+        # One that looks about; moves add up, and soon end in a corner.
+        built.policy.net[-1].weight.mul_(10 if aim == "absolute" else 2)
     return Agent(built, spec)
 
 
@@ -48,10 +49,11 @@ def make_scenes():
     return MAKER(torch.arange(len(POOL)), fold(keys, "scene")), keys
 
 
+@pytest.mark.parametrize("aim", ["absolute", "relative"])
 @pytest.mark.parametrize("first", ["center", "random", "learned"])
 @pytest.mark.parametrize("gaze", [None, *SCRIPTS])
-def test_a_full_look_is_what_evaluate_sees(first, gaze):
-    agent = make_agent(first=first)
+def test_a_full_look_is_what_evaluate_sees(first, gaze, aim):
+    agent = make_agent(first=first, aim=aim)
     scenes, keys = make_scenes()
     found = evaluate(
         agent.network, MAKER, "test", glimpses=T, first=first, gaze=gaze or "learned", batch=16
@@ -87,10 +89,10 @@ def rules(agent, scenes, keys):
     return [StopRule(kind, head=head) for kind in RULES]
 
 
-@pytest.mark.parametrize("core", ["rnn", "lstm"])
+@pytest.mark.parametrize(("core", "aim"), [("rnn", "absolute"), ("lstm", "relative")])
 @pytest.mark.parametrize("number", range(3))
-def test_stopping_changes_nothing_of_what_was_seen(core, number):
-    agent = make_agent(core)
+def test_stopping_changes_nothing_of_what_was_seen(core, aim, number):
+    agent = make_agent(core, aim=aim)
     scenes, keys = make_scenes()
     rule = rules(agent, scenes, keys)[number]
     scores = rule.scores(look_fully(agent, scenes, keys))
