@@ -6,6 +6,13 @@ remembers across saccades; a policy trained by REINFORCE decides where to look n
 Importing this registers the environments of `saccade.envs` with Gymnasium, by name alone.
 """
 
+import os
+
+# Threads that wait for each other (libgomp's, read when torch is loaded) spin a moment, then sleep;
+# by default they spin so long that beside a busy program two threads take twice as long as one.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
 import gymnasium
 
 from saccade.agent import Agent, load

@@ -147,6 +147,24 @@ def test_import_brings_nothing_heavy():
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_wait_patiently_unless_told_otherwise(said, found):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    code = "import saccade, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | said,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == found
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """A wheel built from an sdist built from a copy of the checkout, without a network."""
