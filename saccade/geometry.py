@@ -8,8 +8,9 @@ Convention:
 
 Scale s of a retina covers a square of side n = size * factor**s pixels. Along each axis its
 window starts at floor(c - n/2 + 1/2), c = (x + 1)/2 * W in float64: round half up. For even
-n all windows are concentric around one vertex of the pixel grid; for odd n scale 0 is
-centered on a pixel.
+n all windows are concentric around one vertex of the pixel grid, floor(c + 1/2); for odd n
+scale 0 is centered on a pixel, floor(c). It is c or c + 1/2 that is rounded down, before n // 2 is
+taken off: taken off before, a wider n would round away what lies between c and a half.
 """
 
 import torch
@@ -73,16 +74,17 @@ def window_starts(
     """
     centers = to_pixels(locations, height, width)
     if scales == 1:  # with few operations: environments look at small batches
-        starts = centers.sub_(size / 2).add_(0.5).floor_()
+        starts = (centers if size % 2 else centers.add_(0.5)).floor_().sub_(size // 2)
         starts = starts.nan_to_num_(nan=float("inf")).unsqueeze(1)
         if height == width:
             return starts.clamp_(-size, width).long()
         lowest = starts.new_full((), -size)
     else:
         # Made on the device: nothing here is copied to it, so nothing waits for it.
-        sides = (size * factor ** torch.arange(scales, device=locations.device)).double()[:, None]
-        starts = (centers[:, None] - sides / 2).add_(0.5).floor_().nan_to_num_(nan=float("inf"))
-        lowest = -sides
+        sides = (size * factor ** torch.arange(scales, device=locations.device))[:, None]
+        starts = (centers[:, None] + 0.5 * (sides % 2 == 0)).floor_().sub_(sides // 2)
+        starts = starts.nan_to_num_(nan=float("inf"))
+        lowest = -sides.double()
     # A NaN cannot become an integer: it is sent outside, where a glimpse is all zero.
     ends = [starts[..., 0].clamp(max=width), starts[..., 1].clamp(max=height)]
     return torch.stack(ends, -1).clamp_(min=lowest).long()

@@ -10,13 +10,16 @@ float32 once, so they agree bit for bit on every device. For float images they a
 full scale.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from saccade.geometry import window_sides
 from saccade.kernels import KERNELS, choose
+from saccade.kernels.checks import check_index
 from saccade.kernels.smooth import integrate
 
 MAX_CELL = 2**23  # pixels in a cell of uint8: its sum must fit 31 bits
@@ -44,9 +47,9 @@ class Scene:
         self.ready = self._kernel.prepare(images, retina)
         self._own: Tensor | None = None  # memory for the images, from the first partial replace
 
-    def __reduce__(self) -> "tuple[type[Scene], tuple[Tensor, Retina, str]]":
-        """Pickles the images: a kernel may be a module, which cannot be."""
-        return Scene, (self.images, self.retina, self.kernel)
+    def __reduce__(self) -> "tuple[Callable[..., Scene], tuple[Tensor, Retina, str]]":
+        """Pickles the images: a kernel may be a module, which cannot be, or not serve elsewhere."""
+        return _restore, (self.images, self.retina, self.kernel)
 
     @property
     def height(self) -> int:
@@ -73,9 +76,13 @@ class Scene:
 
         Raises:
             ValueError: If the shape, type or device is another.
+            IndexError: On a CPU, if `which` names no image. Nothing is changed then.
         """
-        count = len(self.images) if which is None else len(which)
         old = self.images
+        if which is not None:
+            which = _numbers(which, "which", "K", old)
+            check_index(which, len(old), "which")
+        count = len(old) if which is None else len(which)
         if (
             images.shape != (count, *old.shape[1:])
             or images.dtype != old.dtype
@@ -98,7 +105,7 @@ class Scene:
                 self.images[which] = images
         if self._refill is not None:
             self._refill(self.images, self.ready, self.retina, which)
-        elif self.images is not old:
+        elif self.ready is not self.images:
             self.ready = self._kernel.prepare(self.images, self.retina)
 
 
@@ -124,6 +131,8 @@ class Retina:
     def __post_init__(self) -> None:
         for name in ("size", "scales", "factor"):
             value = getattr(self, name)
+            if isinstance(value, np.integer):
+                object.__setattr__(self, name, value := int(value))
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"a retina's {name} is a whole number of 1 or more, got {value!r}")
         if self.factor ** (2 * (self.scales - 1)) > MAX_CELL:
@@ -141,7 +150,8 @@ class Retina:
         """Does the work that is the same for every look at these images.
 
         Args:
-            images: `(B, C, H, W)` uint8 or floating point, any H and W of 1 or more.
+            images: `(B, C, H, W)` uint8 or floating point, any H and W of 1 or more. Floats are
+                finite: what a NaN or an infinity does to other cells differs between kernels.
             looks: About how many glimpses each image will get; only speed depends on it.
             kernel: "auto" for the fastest that serves here; "torch" for the fastest that needs
                 no compiler; or one by name: one of `saccade.kernels.KERNELS`.
@@ -149,19 +159,17 @@ class Retina:
         Returns:
             A Scene to pass to `look` in place of the images. Beyond the images it holds nothing
             for the kernels `direct`, `compiled` and `fused`; for `crop` a copy with a border,
-            (1 + g/H)(1 + g/W) times the images; for `table` 2 bytes for each pixel of uint8
-            images (4 with cells of over 11 x 11 pixels), 8 for each pixel of float images.
+            (1 + g/H)(1 + g/W) times the images; for `columns` 2(1 + 1/H)(1 + n/W) bytes a pixel,
+            n the side of the widest window; for `table` 2 bytes for each pixel of uint8 images
+            (4 with cells of over 11 x 11 pixels), 8 for each pixel of float images. What is
+            prepared is reused by `Scene.replace`; a look takes memory for its glimpses and, on a
+            CPU, for a chunk at a time of what it reads, a few megabytes at most.
 
         Raises:
             ValueError: If the images have another rank or type, or no pixels; or the kernel
                 that was asked for cannot serve them.
         """
-        if images.ndim != 4:
-            raise ValueError(f"images are (batch, channels, height, width), got {images.shape}")
-        if images.shape[-1] < 1 or images.shape[-2] < 1:
-            raise ValueError(f"images have no pixels: {tuple(images.shape)}")
-        if images.dtype != torch.uint8 and not images.is_floating_point():
-            raise ValueError(f"images are uint8 or floating point, got {images.dtype}")
+        _check_images(images)
         images = images.detach().contiguous()
         return Scene(images, self, choose(images, self, looks, kernel))
 
@@ -179,7 +187,7 @@ class Retina:
             scene: What `prepare` gave, or the images themselves, `(B, C, H, W)`.
             locations: `(N, 2)` as (x, y), floating point; any value, also outside [-1, 1]. Where
                 one is NaN the glimpse is zero.
-            image_index: `(N,)` int64, which image each location is on; without it N is B.
+            image_index: `(N,)` integers, which image each location is on; without it N is B.
             dtype: float32, bfloat16 or float16; the two latter are the float32 result rounded.
 
         Returns:
@@ -191,25 +199,19 @@ class Retina:
                 another retina; before anything is computed.
             IndexError: On a CPU, if `image_index` names no image.
         """
-        if isinstance(scene, Tensor):
-            scene = self.prepare(scene, looks=1)
-        elif scene.retina is not self and scene.retina != self:
-            raise ValueError(f"the scene was prepared for {scene.retina}, this is {self}")
-        images = scene.images
-        if locations.ndim != 2 or locations.shape[1] != 2:
-            raise ValueError(f"locations are (N, 2) as (x, y), got {tuple(locations.shape)}")
-        if locations.device != images.device:
-            raise ValueError(
-                f"locations are on {locations.device}, the images on {images.device}: move one"
-            )
-        wanted = len(images) if image_index is None else len(image_index)
-        if len(locations) != wanted:
-            raise ValueError(
-                f"{len(locations)} locations for {wanted} images; several looks at an image "
-                "need image_index"
-            )
+        if isinstance(scene, Scene):
+            if scene.retina is not self and scene.retina != self:
+                raise ValueError(f"the scene was prepared for {scene.retina}, this is {self}")
+            images = scene.images
+        else:
+            images = scene
+            _check_images(images)
+        image_index = _check_places(images, locations, image_index)
         if dtype not in DTYPES:
             raise ValueError(f"glimpses are float32, bfloat16 or float16, not {dtype}")
+        if not isinstance(scene, Scene):
+            scene = self.prepare(scene, looks=1)
+            images = scene.images
         return scene._kernel.look(images, scene.ready, locations.detach(), image_index, self, dtype)
 
     def integrate(
@@ -222,18 +224,74 @@ class Retina:
         vertex of the pixel grid, for odd n around a pixel's center.
 
         Args:
-            images: `(B, C, H, W)` uint8 or floating point.
+            images: `(B, C, H, W)` uint8 or floating point, finite; not a prepared scene.
             locations: `(N, 2)` as (x, y), floating point.
-            image_index: `(N,)` int64, which image each location is on; without it N is B.
+            image_index: `(N,)` integers, which image each location is on; without it N is B.
 
         Returns:
             `(N, scales, C, size, size)`; float64 for float64 images, else float32.
 
         Raises:
-            ValueError: If shapes do not fit.
+            ValueError: If shapes, types or devices do not fit.
+            IndexError: On a CPU, if `image_index` names no image.
         """
-        if images.ndim != 4 or locations.ndim != 2 or locations.shape[1] != 2:
-            raise ValueError("images are (B, C, H, W) and locations (N, 2) as (x, y)")
-        if len(locations) != len(images if image_index is None else image_index):
-            raise ValueError("several looks at an image need image_index")
+        _check_images(images)
+        image_index = _check_places(images, locations, image_index)
+        if image_index is not None:
+            check_index(image_index, len(images))
         return integrate(images, locations, image_index, self)
+
+
+def _check_images(images: Tensor) -> None:
+    """Raises a ValueError where these are no images."""
+    if not isinstance(images, Tensor):
+        kind = type(images).__name__
+        raise ValueError(f"images are a tensor, got a {kind}: for an array, torch.from_numpy(it)")
+    if images.ndim != 4:
+        raise ValueError(f"images are (batch, channels, height, width), got {tuple(images.shape)}")
+    if 0 in images.shape[1:]:
+        raise ValueError(f"images have no pixels: {tuple(images.shape)}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ValueError(f"images are uint8 or floating point, got {images.dtype}")
+
+
+def _check_places(images: Tensor, locations: Tensor, image_index: Tensor | None) -> Tensor | None:
+    """Raises a ValueError where locations do not fit the images; gives the index as int64."""
+    if not isinstance(locations, Tensor):
+        kind = type(locations).__name__
+        raise ValueError(f"locations are a tensor, got a {kind}: give torch.as_tensor(it)")
+    if locations.ndim != 2 or locations.shape[1] != 2:
+        raise ValueError(f"locations are (N, 2) as (x, y), got {tuple(locations.shape)}")
+    if locations.device != images.device:
+        raise ValueError(
+            f"locations are on {locations.device}, the images on {images.device}: move one"
+        )
+    if image_index is not None:
+        image_index = _numbers(image_index, "image_index", "N", images)
+    wanted = len(images) if image_index is None else len(image_index)
+    if len(locations) != wanted:
+        raise ValueError(
+            f"{len(locations)} locations for {wanted} images; several looks at an image "
+            "need image_index"
+        )
+    return image_index
+
+
+def _numbers(numbers: Tensor, name: str, length: str, images: Tensor) -> Tensor:
+    """Numbers of images as int64; raises a ValueError where they cannot be that."""
+    whole = isinstance(numbers, Tensor) and not (
+        numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool
+    )
+    if not whole or numbers.ndim != 1 or numbers.device != images.device:
+        got = type(numbers).__name__
+        if isinstance(numbers, Tensor):
+            got = f"{tuple(numbers.shape)} {numbers.dtype} on {numbers.device}"
+        raise ValueError(f"{name} is ({length},) int64 on {images.device}, got {got}")
+    return numbers.long()
+
+
+def _restore(images: Tensor, retina: Retina, kernel: str) -> Scene:
+    """A scene out of a pickle, with its kernel or, where that cannot serve, another."""
+    if KERNELS[kernel].refusal(images, retina) is not None:
+        kernel = choose(images, retina, 8, "auto")
+    return Scene(images, retina, kernel)

@@ -14,8 +14,9 @@ def slow_glimpse(
     center_x, center_y = (location[0] + 1) / 2 * width, (location[1] + 1) / 2 * height
     for s in range(scales):
         cell = factor**s
-        left = math.floor(center_x - size * cell / 2 + 0.5)
-        top = math.floor(center_y - size * cell / 2 + 0.5)
+        n = size * cell  # floor(c - n/2 + 1/2), rounded where nothing is lost yet
+        left = math.floor(center_x + 0.5 - n % 2 / 2) - n // 2
+        top = math.floor(center_y + 0.5 - n % 2 / 2) - n // 2
         for row in range(size):
             for column in range(size):
                 total = np.zeros(channels)

@@ -4,6 +4,7 @@ import logging
 import pickle
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,10 @@ def looks(draw):
     total = draw(st.integers(1, 4))
     places = [(draw(coordinate), draw(coordinate)) for _ in range(total)]
     index = [draw(st.integers(0, count - 1)) for _ in range(total)]
-    factor = draw(st.sampled_from([2, 2, 2, 3]))
-    retina = Retina(draw(st.integers(1, 6)), draw(st.integers(1, 5 if factor == 2 else 3)), factor)
-    return torch.from_numpy(images), torch.tensor(places), torch.tensor(index), retina
+    factor, size = draw(st.sampled_from([2, 2, 2, 3])), draw(st.sampled_from([1, 2, 3, 4, 5, 6, 8]))
+    retina = Retina(size, draw(st.integers(1, 5 if factor == 2 and size < 8 else 3)), factor)
+    kind = draw(st.sampled_from([torch.float32, torch.float64]))
+    return torch.from_numpy(images), torch.tensor(places, dtype=kind), torch.tensor(index), retina
 
 
 def reference(images, places, index, retina):
@@ -97,6 +99,56 @@ def test_kernels_agree_bit_for_bit_on_bytes_and_closely_on_floats(sizes):
             assert float((glimpses - seen["table"]).abs().max()) <= far, name
         exact = seen["table"].double()
         assert float(exact.std()) > 0.01  # there is something to see
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "retina"),
+    [
+        (28, 28, Retina(8, 3)),
+        (75, 60, Retina(16, 4)),
+        (90, 90, Retina(20, 5)),
+        (40, 40, Retina(5, 3)),
+    ],
+    ids=str,
+)
+def test_kernels_agree_at_the_center_of_every_pixel(height, width, retina):
+    # (2i + 1)/W - 1 in float64 comes back as i + 1/2 but for its last bits.
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (1, 1, height, width), generator=generator).byte()
+    ys, xs = (2 * torch.arange(n, dtype=torch.float64) + 1 for n in (height, width))
+    places = torch.cartesian_prod(xs / width - 1, ys / height - 1)
+    index = torch.zeros(len(places), dtype=torch.int64)
+    seen = {n: retina.look(s, places, index) for n, s in serving(images, retina).items()}
+    assert all(torch.equal(glimpses, seen["table"]) for glimpses in seen.values())
+    if retina.size % 2 == 0:  # concentric: what is sharp adds up to what is coarse
+        some = seen["table"][0::37].double()
+        for fine, coarse in pairwise(some.unbind(1)):
+            g = retina.size
+            added = fine.unflatten(-1, (g // 2, 2)).unflatten(-3, (g // 2, 2)).mean((-1, -3))
+            middle = coarse[..., g // 4 : g // 4 + g // 2, g // 4 : g // 4 + g // 2]
+            torch.testing.assert_close(added, middle, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+def test_defaults_for_new_tensors_do_not_matter(name):
+    retina = Retina(6, 1) if name == "crop" else Retina(6, 3)
+    images = torch.arange(2 * 30 * 30).remainder(256).byte().view(2, 1, 30, 30)
+    if reason := KERNELS[name].refusal(images, retina):
+        pytest.skip(f"{name} {reason}")
+    places, which = torch.tensor([[0.1, 0.2], [-0.9, 0.9]]), torch.tensor([1, 0])
+    wanted = retina.look(retina.prepare(images, kernel=name), places, which)
+    usual = torch.get_default_dtype()
+    try:
+        for kind in (torch.bfloat16, torch.float64):
+            torch.set_default_dtype(kind)
+            with torch.device("meta"):
+                scene = retina.prepare(images, kernel=name)
+                scene.replace(images[:1], which[1:])
+                seen = retina.look(scene, places, which)
+            assert torch.equal(seen, wanted)
+            assert seen.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(usual)
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32], ids=str)
@@ -154,12 +206,55 @@ def test_nowhere_is_black_and_a_strange_number_is_refused(name):
             retina.look(scene, places, torch.tensor([0, 1, wrong]))
     none = retina.look(scene, torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))
     assert none.shape == (0, retina.scales, 1, 4, 4)
+    refused = KERNELS[name].refusal(images[:0], retina)
+    scene = retina.prepare(images[:0], kernel="torch" if refused else name)
+    assert retina.look(scene, torch.zeros(0, 2)).shape == none.shape
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+def test_numbers_of_any_whole_kind_name_images(name):
+    retina = Retina(4, 1) if name == "crop" else Retina(4, 2)
+    images = torch.randint(0, 256, (200, 1, 9, 9)).byte()
+    if reason := KERNELS[name].refusal(images, retina):
+        pytest.skip(f"{name} {reason}")
+    scene, which = retina.prepare(images, kernel=name), torch.tensor([3, 199, 7])
+    wanted = retina.look(scene, torch.zeros(3, 2), which)
+    assert torch.equal(wanted, retina.look(images[which], torch.zeros(3, 2)))
+    for kind in (torch.uint8, torch.int32):
+        assert torch.equal(retina.look(scene, torch.zeros(3, 2), which.to(kind)), wanted)
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+def test_a_refused_replacement_changes_nothing(name):
+    retina = Retina(4, 1) if name == "crop" else Retina(4, 2)
+    images = torch.zeros(3, 1, 9, 9, dtype=torch.uint8)
+    if reason := KERNELS[name].refusal(images, retina):
+        pytest.skip(f"{name} {reason}")
+    scene, white = retina.prepare(images, kernel=name), torch.full_like(images[:1], 255)
+    with pytest.raises(IndexError, match="which goes from 7 to 7, there are 3 images"):
+        scene.replace(white, torch.tensor([7]))
+    with pytest.raises(ValueError, match=r"which is \(K,\) int64"):
+        scene.replace(white, torch.tensor([True, False, False]))
+    scene.replace(white, torch.tensor([1]))
+    assert retina.look(scene, torch.zeros(3, 2)).mean((1, 2, 3, 4)).gt(0).tolist() == [0, 1, 0]
 
 
 def test_a_scene_can_be_pickled():
     retina, images = Retina(6, 3), torch.randint(0, 256, (2, 1, 30, 30)).byte()
     scene = retina.prepare(images)
     again = pickle.loads(pickle.dumps(scene))
+    assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
+
+
+def test_a_scene_is_unpickled_where_there_is_no_compiler(monkeypatch):
+    retina, images = Retina(6, 3), torch.randint(0, 256, (2, 1, 30, 30)).byte()
+    if reason := KERNELS["compiled"].refusal(images, retina):
+        pytest.skip(reason)
+    scene = retina.prepare(images, kernel="compiled")
+    kept = pickle.dumps(scene)
+    monkeypatch.setenv("SACCADE_COMPILED", "0")
+    again = pickle.loads(kept)
+    assert again.kernel != "compiled"
     assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
 
 
@@ -173,14 +268,15 @@ def test_kernels_are_named_and_refuse_with_a_reason():
     assert choose(images.double(), Retina(6, 3), 8, "auto") != "compiled"
 
 
+@pytest.mark.parametrize("command", ["/no/such/compiler", "g++ 'unbalanced"])
 def test_without_a_compiler_another_kernel_serves_and_it_is_said_once(
-    tmp_path, monkeypatch, caplog
+    command, tmp_path, monkeypatch, caplog
 ):
     images, retina = torch.randint(0, 256, (2, 1, 30, 30)).byte(), Retina(6, 3)
     wanted = retina.look(images, torch.zeros(2, 2))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("SACCADE_COMPILED", raising=False)
-    monkeypatch.setenv("CXX", "/no/such/compiler")
+    monkeypatch.setenv("CXX", command)
     compiled._library.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, logger="saccade"):

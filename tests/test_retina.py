@@ -84,6 +84,10 @@ def test_images_are_not_changed_and_need_no_gradient():
     assert torch.equal(images.detach(), before)
 
 
+def look_at(index):
+    return Retina(8).look(torch.zeros(2, 1, 5, 5), torch.zeros(2, 2), index)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -98,6 +102,19 @@ def test_images_are_not_changed_and_need_no_gradient():
         ),
         (lambda: Retina(8).look(torch.zeros(2, 1, 5, 5), torch.zeros(2)), "locations are"),
         (lambda: Retina(8).look(torch.zeros(2, 1, 5, 5), torch.zeros(3, 2)), "image_index"),
+        (lambda: Retina(8).look(torch.zeros(2, 0, 5, 5), torch.zeros(2, 2)), "no pixels"),
+        (lambda: Retina(8).look(np.zeros((2, 1, 5, 5)), torch.zeros(2, 2)), "from_numpy"),
+        (lambda: Retina(8).look(torch.zeros(2, 1, 5, 5), [[0, 0], [0, 0]]), "as_tensor"),
+        (
+            lambda: look_at(torch.tensor([0.0, 1.0])),
+            r"\(N,\) int64 on cpu, got \(2,\) torch.float32",
+        ),
+        (lambda: look_at(torch.tensor([True, False])), "torch.bool"),
+        (lambda: look_at(torch.tensor([[0], [1]])), r"got \(2, 1\) torch.int64"),
+        (lambda: look_at(torch.tensor([0, 1], device="meta")), "on meta"),
+        (lambda: look_at([0, 1]), "got list"),
+        (lambda: Retina(8).integrate(torch.zeros(2, 1, 5, 5).int(), torch.zeros(2, 2)), "uint8 or"),
+        (lambda: Retina(8).integrate(torch.zeros(2, 1, 5, 5), torch.zeros(3, 2)), "image_index"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -42,7 +42,9 @@ def prepare(images: Tensor, retina: "Retina") -> Tensor:
     """
     batch, channels, height, width = images.shape
     side = retina.sides[-1]
-    ready = torch.zeros(side + batch * channels * (height + 1) * (width + side), dtype=torch.int16)
+    ready = images.new_zeros(
+        side + batch * channels * (height + 1) * (width + side), dtype=torch.int16
+    )
     refill(images, ready, retina, None)
     return ready
 
@@ -55,8 +57,9 @@ def refill(images: Tensor, ready: Tensor, retina: "Retina", which: Tensor | None
     if which is None:
         _add_down(sums.flatten(0, 1), images.flatten(0, 1))
     else:
-        part = torch.empty(len(which), *images.shape[1:], dtype=torch.int16)
-        _add_down(part.flatten(0, 1), images[which].flatten(0, 1))
+        chosen = images[which]
+        part = torch.empty_like(chosen, dtype=torch.int16)
+        _add_down(part.flatten(0, 1), chosen.flatten(0, 1))
         sums[which] = part
 
 
@@ -101,17 +104,21 @@ def look(
     channels, height, width = images.shape[1:]
     count, g, sides = len(locations), retina.size, retina.sides
     pitch = width + sides[-1]
+    device = images.device
     if image_index is None:
-        image_index = torch.arange(count)
+        image_index = torch.arange(count, device=device)
     else:
         check_index(image_index, len(images))
-    plane = image_index[:, None] * channels + torch.arange(channels)
+    plane = image_index[:, None] * channels + torch.arange(channels, device=device)
     plane.mul_((height + 1) * pitch).add_(sides[-1])  # (N, C)
     starts = window_starts(locations, g, len(sides), retina.factor, height, width)
-    out = torch.empty(count, len(sides), channels, g, g)
+    area = torch.tensor(
+        [255.0 * 4**s for s in range(len(sides))], dtype=torch.float32, device=device
+    )
+    out = torch.empty(count, len(sides), channels, g, g, dtype=torch.float32, device=device)
     runs = []  # for each scale, where the rows of sums start, (N, C, g+1)
     for s, side in enumerate(sides):
-        rows = starts[:, s, 1:] + torch.arange(0, side + 1, 2**s)
+        rows = starts[:, s, 1:] + torch.arange(0, side + 1, 2**s, device=device)
         rows.clamp_(0, height).mul_(pitch).add_(starts[:, s, :1])
         runs.append(plane[:, :, None] + rows[:, None])
     last = ready.numel()
@@ -122,7 +129,7 @@ def look(
         for s, side in enumerate(sides):
             read = every[s].index_select(0, runs[s][begin:end].view(-1)).view(-1, g + 1, side)
             cells = _add_across(read[:, 1:] - read[:, :-1], 2**s).view(-1, channels, g, g)
-            torch.div(cells, 255 * 4**s, out=out[begin:end, s])
+            torch.div(cells, area[s], out=out[begin:end, s])
     return out.to(dtype)
 
 

@@ -97,13 +97,13 @@ def _run(
         locations = locations.double()
     images, locations = images.contiguous(), locations.contiguous()
     if image_index is not None:
-        image_index = image_index.to(torch.int64).contiguous()
+        image_index = image_index.contiguous()
     side = size * factor ** (scales - 1)
     pixels = count * channels * min(side, height) * min(side, width)
     threads = 1
     if pixels > PIXELS_A_THREAD:
         threads = min(torch.get_num_threads(), count, pixels // PIXELS_A_THREAD)
-    out = torch.empty(count, scales, channels, size, size)
+    out = images.new_empty((count, scales, channels, size, size), dtype=torch.float32)
     wrong = run(
         images.data_ptr(),
         images.dtype == torch.uint8,
@@ -139,7 +139,8 @@ def _(
     scales: int,
     factor: int,
 ) -> Tensor:
-    return torch.empty(len(locations), scales, images.shape[1], size, size)
+    shape = (len(locations), scales, images.shape[1], size, size)
+    return images.new_empty(shape, dtype=torch.float32)
 
 
 @lru_cache
@@ -148,7 +149,8 @@ def _library() -> Callable[..., int] | str:
     try:
         path = _build()
         function = ctypes.CDLL(str(path)).saccade_look
-    except (NotBuilt, OSError, subprocess.SubprocessError) as problem:
+    # Among them no home folder (RuntimeError) and a quote without its other in CXX (ValueError).
+    except (NotBuilt, OSError, RuntimeError, ValueError, subprocess.SubprocessError) as problem:
         logging.getLogger("saccade").warning(
             "no compiled retina, the others serve more slowly: %s", problem
         )

@@ -77,13 +77,15 @@ def look(
         runs = (runs + torch.arange(0, channels * plane, plane, device=device)[:, None]).view(-1)
     runs = (first[:, None] + runs).view(-1)  # (N * C * g,)
     every = ready.as_strided((ready.numel() - g + 1, g), (1, 1))  # all runs of g pixels
+    # On the device: by a number of Python's a GPU divides with its reciprocal, which is not exact.
+    full = torch.full((), 255.0, dtype=torch.float32, device=device)
     if runs.numel() * g <= CHUNK:
         rows = every.index_select(0, runs)
-        rows = rows.div(255) if ready.dtype == torch.uint8 else rows.to(torch.float32)
+        rows = rows.div(full) if ready.dtype == torch.uint8 else rows.to(torch.float32)
     else:
-        rows = torch.empty(len(runs), g, device=device)
+        rows = torch.empty(len(runs), g, dtype=torch.float32, device=device)
         for some, part in zip(rows.split(CHUNK // g + 1), runs.split(CHUNK // g + 1), strict=True):
             some.copy_(every.index_select(0, part))
         if ready.dtype == torch.uint8:
-            rows.div_(255)
+            rows.div_(full)
     return rows.view(count, 1, channels, g, g).to(dtype)

@@ -50,14 +50,15 @@ def look(
     """Takes one glimpse at each location; see `saccade.retina.Retina.look`."""
     channels, height, width = ready.shape[1:]
     count, g, scales = len(locations), retina.size, retina.scales
+    device = images.device
     if image_index is None:
-        image_index = torch.arange(count)
+        image_index = torch.arange(count, device=device)
     else:
         check_index(image_index, len(images))
     starts = window_starts(locations, g, scales, retina.factor, height, width)
-    plane = image_index[:, None] * channels + torch.arange(channels)
+    plane = image_index[:, None] * channels + torch.arange(channels, device=device)
     plane *= height * width  # (N, C)
-    out = torch.empty(count, scales, channels, g, g)
+    out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
     nested = g % 2 == 0
     for scale in [scales - 1] if nested else range(scales):
         inner = range(scale + 1) if nested else [scale]
@@ -74,7 +75,8 @@ def look(
                     middle = windows[..., edge : edge + g, edge : edge + g]
                     out[begin:end, s] = middle.view(end - begin, channels, g, g)
     full = 255.0 if ready.dtype == torch.uint8 else 1.0
-    out.div_(torch.tensor([full * 4**s for s in range(scales)]).view(-1, 1, 1, 1))
+    areas = [full * 4**s for s in range(scales)]
+    out.div_(torch.tensor(areas, dtype=torch.float32, device=device).view(-1, 1, 1, 1))
     return out.to(dtype)
 
 
@@ -91,8 +93,9 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
         `(N * C, side, side)`.
     """
     height, width = images.shape[-2:]
+    steps = torch.arange(side, device=images.device)
     (x_low, y_low), (x_high, y_high) = (end.tolist() for end in starts.aminmax(dim=0))
-    xs, ys = starts[:, :1], starts[:, 1:] + torch.arange(side)  # (N, 1) and (N, side)
+    xs, ys = starts[:, :1], starts[:, 1:] + steps  # (N, 1) and (N, side)
     crosses = y_low < 0 or y_high + side > height
     rows = ys.clamp(0, height - 1) if crosses else ys
     runs = (plane[..., None] + (rows * width + xs)[:, None]).view(-1)  # (N * C * side,)
@@ -105,7 +108,7 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
     windows = every.index_select(0, inside)
     if inside is not runs:
         moved = (inside != runs).nonzero()[:, 0]
-        pixels = (runs[moved, None] + torch.arange(side)).clamp_(0, images.numel() - 1)
+        pixels = (runs[moved, None] + steps).clamp_(0, images.numel() - 1)
         windows[moved] = images.view(-1)[pixels]
     wide = torch.int64 if side * images.element_size() % 8 == 0 else torch.uint8
     if crosses:
@@ -113,7 +116,7 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
         windows.view(wide).index_fill_(0, outside.nonzero()[:, 0], 0)
     windows = windows.view(len(starts), -1, side)
     if x_low < 0 or x_high + side > width:
-        columns = xs + torch.arange(side)
+        columns = xs + steps
         keep = ((columns >= 0) & (columns < width)).to(torch.uint8).neg_()  # 255 or 0
         keep = keep.repeat_interleave(images.element_size(), 1).view(wide)
         windows.view(wide).bitwise_and_(keep[:, None])

@@ -56,7 +56,7 @@ def _fill(table: Tensor, planes: Tensor) -> None:
     if planes.is_cuda:
         inside.copy_(planes.cumsum(-1, dtype=table.dtype).cumsum(-2, dtype=table.dtype))
         return
-    step = max(1, 4 * CHUNK // planes[0].numel())
+    step = max(1, 4 * CHUNK // (planes.shape[1] * planes.shape[2]))
     for begin in range(0, len(planes), step):
         part = inside[begin : begin + step]
         part.copy_(planes[begin : begin + step].cumsum(-1, dtype=table.dtype))
@@ -99,7 +99,7 @@ def look(
     in_float = full == 255 and largest < 2**24  # both exact there: their quotient is rounded once
     area = area.float() if in_float else area
     flat = ready.view(-1)
-    out = torch.empty(count, scales, channels, g, g, device=device)
+    out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
     step = max(1, CHUNK // (scales * channels * (g + 1) ** 2))
     for begin in range(0, count, step):
         end = min(begin + step, count)

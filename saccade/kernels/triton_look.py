@@ -101,8 +101,9 @@ def _look_at_scale(
 ):
     BYTES: tl.constexpr = plane.dtype.element_ty == tl.uint8
     SIDE: tl.constexpr = SIZE * CELL
-    left = tl.floor(center_x - SIDE / 2 + 0.5).to(tl.int32)
-    top = tl.floor(center_y - SIDE / 2 + 0.5).to(tl.int32)
+    HALF: tl.constexpr = 0.0 if SIDE % 2 else 0.5
+    left = tl.floor(center_x + HALF).to(tl.int32) - SIDE // 2
+    top = tl.floor(center_y + HALF).to(tl.int32) - SIDE // 2
     column = tl.arange(0, COLUMNS)[None, :, None]
     lane = tl.arange(0, LANES)[None, None, :]
     x = left + column * CELL + lane * WIDE  # (1, COLUMNS, LANES)

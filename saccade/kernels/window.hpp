@@ -20,7 +20,7 @@ struct Work {
 // First pixel of a window of n pixels; the order of operations is that of geometry.py.
 int64_t window_start(double location, int64_t length, int64_t n) {
     const double center = (location + 1) / 2 * (double)length;
-    const double start = std::floor(center - (double)n / 2 + 0.5);
+    const double start = std::floor(n % 2 ? center : center + 0.5) - (double)(n / 2);
     if (!(start <= (double)length)) return length;  // NaN too: outside
     return start < (double)-n ? -n : (int64_t)start;
 }
