@@ -68,11 +68,22 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "hardware": {
             "platform": platform.platform(),
+            "processor": _processor(),
             "cpus": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "gpu": gpu,
         },
     }
+
+
+def _processor() -> str:
+    """The processor's model, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def save_config(folder: Path, config: TrainConfig, spec: AgentSpec, device: torch.device) -> None:

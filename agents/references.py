@@ -207,12 +207,17 @@ def train_reference(
             adam.step()
             done += 1
             last = done == updates
-            if done % 50 == 0 or last:
+            saves = path is not None and (last or time.monotonic() - saved > save_seconds)
+            if done % 50 == 0 or last or saves:
                 if not math.isfinite(loss.item()):
-                    raise FloatingPointError(f"{name}: the loss is not a number by update {done}")
+                    kept = f"; the state of the last checkpoint is in {path}" if path else ""
+                    raise FloatingPointError(
+                        f"{name}: the loss is not a number by update {done}{kept}; train again "
+                        "with a lower learning rate"
+                    )
                 right = (logits.argmax(-1) == labels).float().mean().item()
                 progress.update(bar, completed=done, words=f"{right:6.1%} right")
-            if path is not None and (last or time.monotonic() - saved > save_seconds):
+            if saves and path is not None:
                 saved = time.monotonic()
                 _save(path, network, adam, done, before + saved - begun)
     return network.eval()

@@ -9,6 +9,7 @@ import contextlib
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -104,11 +105,12 @@ def check_begun(config: TrainConfig) -> bool:
         "save_seconds",
         "log_every",
         "eval_every",
-        "minutes",
         "download",
     }
     if config.minutes:
         free.add("updates")
+    begun = _begun(config.out)
+    saved["minutes"] = begun.get("minutes", config.minutes)  # in a run they become updates
     for name in wanted.keys() - free:
         if saved[name] != wanted[name]:
             raise ValueError(
@@ -116,6 +118,12 @@ def check_begun(config: TrainConfig) -> bool:
                 "for; remove that folder, or choose another --out"
             )
     return True
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """What was noted when a seed was begun: commit, or commits if it was resumed, and minutes."""
+    path = folder / "commit.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
@@ -139,7 +147,10 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
     folder, preset = config.out, order.preset or TASKS[row.task].preset
     begun = check_begun(config)
     if not (folder / "summary.json").is_file():
-        commit = git_commit()
+        commits = [each for each in (_begun(folder).get("commit"), git_commit()) if each]
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {"commit": ", ".join(dict.fromkeys(commits)) or None, "minutes": config.minutes}
+        write_json(folder / "commit.json", facts)
         if row.gaze is None:
             _fit_reference(row, read_config(folder / "config.json") if begun else config)
         else:
@@ -148,7 +159,6 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
             code = saccade(["train", *(resume if begun else train_arguments(config, preset))])
             if code:
                 return code
-        write_json(folder / "commit.json", {"commit": commit})
     if again or not (folder / "result.json").is_file():
         summary, base = read_json(folder / "summary.json"), order.whole(row)
         if row.gaze:

@@ -189,6 +189,7 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
         "extra supervision": row["extra_supervision"],
         "trained": f"{end}: {result['updates']:,} updates, {result['images']:,} scenes, "
         f"{result['seconds']:,.0f} s on {machine}",
+        "commit": ", ".join(row["commit"]),
         "weights": f"{size / 1e6:.2f} MB, float16, computed with in float32",
         "license": "MIT, as the package",
     }

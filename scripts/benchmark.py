@@ -31,7 +31,7 @@ import torch
 
 from saccade.agents.checkpoint import read_json
 from saccade.agents.config import read_config
-from saccade.agents.results import cut_short, make_row, read_rows, write_row
+from saccade.agents.results import STUDENT, cut_short, make_row, read_rows, write_row
 from saccade.agents.run import choose_device
 from saccade.agents.seeds import Order, check_begun, row_folder, train_seed
 from saccade.agents.suite import ROWS, TASKS, Row, find_row
@@ -40,6 +40,7 @@ from saccade.agents.weights import ship
 from saccade.data import load as load_data
 
 ROOT = Path(__file__).resolve().parents[1]
+MOST_SEEDS = len(STUDENT) + 1  # of which an interval is known
 Work = list[tuple[Row, int]]
 
 
@@ -126,11 +127,13 @@ def run_jobs(work: Work, order: Order, jobs: int, extra: list[str]) -> list[int]
 
 
 def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
-    """Trains rows and writes each of which a seed has ended.
+    """Trains rows and writes each of which a seed has ended, with all seeds that ever did.
 
     Raises:
         ValueError: If a recipe makes no sense, or a seed was begun by another one.
     """
+    if args.seeds > MOST_SEEDS:
+        raise ValueError(f"--seeds is up to {MOST_SEEDS}, got {args.seeds}")
     work = [(row, seed) for row in rows for seed in range(args.seeds or row.seeds)]
     for row, seed in work:
         check_begun(order.seed(row, seed).check())
@@ -141,18 +144,36 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
         order = replace(order, threads=max(1, (cores or 1) // jobs))
     codes = run_jobs(work, order, jobs, ["--measure"] if args.measure else [])
     for row in rows:
-        every = zip(work, codes, strict=True)
-        done = [seed for (other, seed), code in every if other == row and code == 0]
-        if done:
-            results = [read_json(order.seed(row, seed).out / "result.json") for seed in done]
-            words = ["python", "scripts/benchmark.py", row.name, "--seeds", str(len(done))]
-            new = make_row(row, results, shlex.join(words + order.words()))
-            path = write_row(new, args.results)
-            for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
-                if glimpses < row.glimpses:
-                    write_row(cut_short(new, results, glimpses), args.results)
-            print(f"{row.name}: {new['error']:.2f} % {new['interval'] or ''} in {path}", flush=True)
+        seeds = [seed for seed in range(MOST_SEEDS) if order.seed(row, seed).out.is_dir()]
+        seeds = [seed for seed in seeds if (order.seed(row, seed).out / "result.json").is_file()]
+        if not seeds:
+            continue
+        try:
+            for seed in seeds:
+                check_begun(order.seed(row, seed))
+            report(row, order, seeds, args.results)
+        except ValueError as error:  # the other rows are written all the same
+            print(f"benchmark: {error}", file=sys.stderr)
+            codes.append(2)
     return max(codes)
+
+
+def report(row: Row, order: Order, seeds: list[int], folder: Path) -> None:
+    """Writes the row of some finished seeds, and those of smaller budgets read from them.
+
+    Raises:
+        ValueError: If the seeds were not trained alike, or on another test set than other rows.
+    """
+    results = [read_json(order.seed(row, seed).out / "result.json") for seed in seeds]
+    first = results[0]
+    words = ["python", "scripts/benchmark.py", row.name, "--seeds", str(max(seeds) + 1)]
+    machine = ["--device", first["device"], "--threads", str(first["threads"])]
+    new = make_row(row, results, shlex.join(words + order.words() + machine))
+    path = write_row(new, folder)
+    for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
+        if glimpses < row.glimpses:
+            write_row(cut_short(new, results, glimpses), folder)
+    print(f"{row.name}: {new['error']:.2f} % {new['interval'] or ''} in {path}", flush=True)
 
 
 def ship_row(args: argparse.Namespace) -> Path:

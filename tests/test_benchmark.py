@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from saccade.agents import evaluate as evaluation
-from saccade.agents import optimize, results
+from saccade.agents import optimize, references, results
 from saccade.agents.config import PRESETS, read_config
 from saccade.agents.evaluate import digest
 from saccade.agents.gaze import SCRIPTS
@@ -128,21 +128,28 @@ def test_recipes_can_be_chosen_and_augmentation_switched(monkeypatch):
 # The protocol -----------------------------------------------------------------------------------
 
 
-def test_the_test_set_is_looked_at_only_when_training_has_ended(order, monkeypatch):
+@pytest.mark.parametrize("name", ["centered-28-2g", "centered-28-2g/random", "centered-28/fc-64"])
+def test_the_test_set_is_looked_at_only_when_training_has_ended(name, order, monkeypatch):
     events = []
-    keys, step = evaluation.split_keys, optimize.Optimizer.step
-    monkeypatch.setattr(
-        evaluation, "split_keys", lambda split, *rest: (events.append(split), keys(split, *rest))[1]
-    )
-    monkeypatch.setattr(
-        optimize.Optimizer, "step", lambda *args: (events.append("step"), step(*args))[1]
-    )
-    assert train_seed(find_row("centered-28-2g"), order, 0) == 0
+
+    def noted(function, what):
+        return lambda *args, **words: (events.append(what(args)), function(*args, **words))[1]
+
+    spied = noted(evaluation.split_keys, lambda args: args[0])
+    for place in (evaluation, references):
+        monkeypatch.setattr(place, "split_keys", spied)
+    for kind in (optimize.Optimizer, torch.optim.AdamW):
+        monkeypatch.setattr(kind, "step", noted(kind.step, lambda _: "step"))
+    row = find_row(name)
+    assert train_seed(row, order, 0) == 0
     last = max(number for number, event in enumerate(events) if event == "step")
-    assert events.count("step") == 12
-    assert "validation" in events[:last]
     assert "test" not in events[:last]
-    assert "test" in events[last:]
+    # Then by the run, with each gaze once, and once as stored; whole scenes once in all. The digest
+    # of the scenes reads no answers, but it too asks for their keys.
+    after = events[last:]
+    assert after.count("test") == (2 if row.gaze is None else 2 + len({*SCRIPTS, row.gaze}))
+    assert train_seed(row, order, 0) == 0
+    assert events[last:] == after, "what was measured is not measured again"
 
 
 def test_the_test_set_is_one_and_the_same():
@@ -249,6 +256,8 @@ def test_minutes_become_updates_that_are_kept(order):
     assert config.minutes == 0
     assert result(short, row)["updates"] == config.updates
     assert train_seed(row, short, 0) == 0
+    with pytest.raises(ValueError, match=r"was begun with minutes 0.05, but 5.0 is asked for"):
+        train_seed(row, replace(order, minutes=5.0), 0)
 
 
 # The command ------------------------------------------------------------------------------------
@@ -267,16 +276,42 @@ def test_the_command_trains_rows_and_writes_them(order, tmp_path, monkeypatch, c
     assert [row["headline"] for row in rows] == [False, True]
     assert not any(row["augmented"] for row in rows)
     assert rows[1]["command"].startswith("python scripts/benchmark.py centered-28-2g --seeds 2 ")
-    assert rows[1]["train_command"].startswith("saccade train --preset mnist-cpu ")
+    assert "--threads 1" in rows[1]["command"]
+    assert rows[1]["train_command"].startswith("saccade train --data ")
+    assert "--preset" not in rows[1]["train_command"], "a preset may become another"
     for name in ("commit", "versions", "hardware", "wall_seconds", "updates", "images", "threads"):
         assert rows[1][name]
     capsys.readouterr()
     assert benchmark.main(["--table", *folders]) == 0
     assert "| centered-28 | 2 |" in capsys.readouterr().out
+    # A seed that fails or is stopped now takes nothing from a row of seeds that have ended.
+    monkeypatch.setattr(benchmark, "run_jobs", lambda work, *rest: [130] * len(work))
+    assert benchmark.main(["centered-28-2g", "--seeds", "1", *same]) == 130
+    assert read_rows(tmp_path / "results") == rows
+    assert benchmark.main(["centered-28-2g", "--seeds", "10", *same]) == 2
+    assert "--seeds is up to 9" in capsys.readouterr().err
     page = tmp_path / "page.md"
     page.write_text("<!-- benchmark --> <!-- /benchmark -->")
     assert benchmark.main(["--table", "--write", str(page), *folders]) == 0
     assert "| centered-28 | 2 |" in page.read_text()
+
+
+def test_a_row_of_another_test_set_is_refused_and_the_next_one_written(
+    order, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        benchmark, "run_jobs", lambda work, order, *_: [train_seed(r, order, s) for r, s in work]
+    )
+    old = {"task": "centered-28", "glimpses": 3, "method": "saccade", "test_digest": "other"}
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/centered-28.json").write_text(json.dumps([old]))
+    words = ["--data", order.data, "--device", "cpu", "--threads", "1", "--seeds", "1"]
+    words += ["--out", str(order.out), "--results", str(tmp_path / "results")]
+    assert benchmark.main(["centered-28/fc-64", "translated-60/fc-64", *words]) == 2
+    assert "another test set" in capsys.readouterr().err
+    assert [
+        row["method"] for row in json.loads((tmp_path / "results/translated-60.json").read_text())
+    ] == ["fc-64"]
 
 
 @pytest.mark.parametrize(

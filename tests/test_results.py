@@ -1,10 +1,12 @@
 """Results of the benchmark: intervals, headlines, rows and the table."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from saccade import shipped
 from saccade.agents.results import cut_short, interval, mark_headlines, read_rows, write_row
 from saccade.agents.table import make_table, put_table
 
@@ -95,14 +97,58 @@ def test_the_table_has_the_papers_numbers_beside_ours():
         agent_row(task="cluttered-100", error=4.0),
     ]
     agents, gazes, whole, notes = make_table(rows).split("\n\n")
-    assert "| cluttered-60 | 8 | **2.00** | 1.50 to 2.50 | 4.04 | 5 | yes | none | cpu" in agents
-    assert "| cluttered-60 | 8 | 2.75 |  | 4.04 | 3 of 5 | no | none | cpu" in agents
-    assert "| cluttered-100 | 8 | **4.00** | 1.50 to 2.50 | 8.11? | 5 |" in agents
+    assert (
+        "| cluttered-60 | 8 | **2.00** | 1.50 to 2.50 | 4.04 | 2.63 | 5 | yes | none | cpu"
+        in agents
+    )
+    assert "| cluttered-60 | 8 | 2.75 |  | 4.04 | 2.63 | 3 of 5 | no | none | cpu" in agents
+    assert "| cluttered-100 | 8 | **4.00** | 1.50 to 2.50 | 8.11? | 5.9 | 5 |" in agents
     assert "| cluttered-60 | 8 | 2.00\\* | 12.34 (paper 14.4) |  |  |" in gazes
     assert "| cluttered-60 | (paper 28.58) | (paper 11.96) | 7.00\\* (paper 8.09) |  |" in whole
+    few = make_table([agent_row(seeds=3, trained_for=9), rows[2]]).split("\n\n")[1]
+    assert "| 2.00\\* (3 of 5 seeds, trained for 9) | 12.34 (paper 14.4) |" in few
     assert "could not be confirmed" in notes
     for part in (agents, gazes, whole):
         assert len({line.count("|") for line in part.splitlines()}) == 1
+
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = read_rows(ROOT / "docs/results")
+KEYS = {
+    "task": str, "glimpses": int, "method": str, "error": float, "seeds": int, "augmented": bool,
+    "device": str, "headline": bool, "command": str, "commit": list, "versions": dict,
+    "hardware": dict, "wall_seconds": list, "errors": list,
+}  # fmt: skip
+
+
+def test_the_readme_shows_the_rows_that_are_there():
+    assert ROWS
+    assert make_table(ROWS) in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['task']}-{row['glimpses']}")
+def test_rows_that_are_there_say_what_they_must_and_agree_with_themselves(row):
+    for key, kind in KEYS.items():
+        assert isinstance(row[key], kind), key
+    assert row["error"] == pytest.approx(np.mean(row["errors"]), abs=1e-4)
+    assert row["seeds"] == len(row["errors"]) == len(row["seed_numbers"])
+    assert row["interval"] == interval(row["errors"])
+    assert row["rollouts"] == 1
+    if row["by_glimpse"]:
+        assert row["by_glimpse"][-1] == pytest.approx(row["error"], abs=1e-4)
+
+
+def test_one_headline_for_a_task_and_budget_and_it_is_what_is_shipped():
+    places = {(row["task"], row["glimpses"]) for row in ROWS if row["method"] == "saccade"}
+    headlines = [(row["task"], row["glimpses"]) for row in ROWS if row["headline"]]
+    assert sorted(headlines) == sorted(places)
+    shipped_rows = {row["shipped"]["name"]: row for row in ROWS if "shipped" in row}
+    assert set(shipped_rows) == set(shipped.names())
+    for name, row in shipped_rows.items():
+        facts = shipped.read(name)[1]
+        place = row["seed_numbers"].index(facts["seed"])
+        assert (row["headline"], row["shipped"]["seed"]) == (True, facts["seed"])
+        assert facts["test"]["error"] == row["shipped"]["error"] == row["errors"][place]
 
 
 def test_the_table_goes_between_two_markers():

@@ -165,7 +165,8 @@ def test_the_card_says_what_must_be_said(place, weights):
     assert f"| test error of these weights | {row['shipped']['error']:.2f} % (" in text
     assert f"| mean over 2 seed(s) | {row['error']:.2f} %, 95 % interval " in text
     assert "not to the end of its recipe: 3 updates" in text
-    assert "saccade train --preset translated-60 --glimpses 4 " in text
+    assert "\n    saccade train --data " in text
+    assert f"| commit | {row['commit'][0]} |" in text
     for word in ("license", "augmentation", "extra supervision", "Protocol", "Limits", "1.54"):
         assert word in text
     assert str(place) not in text
