@@ -63,6 +63,10 @@ class Learner(Protocol):
         """The few words of the metrics that the progress bar shows."""
         ...
 
+    def diagnosis(self, validation: dict[str, Any], metrics: dict[str, Any]) -> str:
+        """How it goes, in a line, and what looks like a collapse."""
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the weights."""
         ...
@@ -97,7 +101,7 @@ def fit(learner: Learner, console: Console) -> float:
         folder.mkdir(parents=True, exist_ok=True)
         save_config(folder, config, learner.spec, learner.device)
         file = MetricsFile(folder, learner.updates)
-    means = Means(pending)
+    means, line = Means(pending), dict[str, Any]()
     begun = saved = time.monotonic()
 
     def save(place: Path) -> None:
@@ -122,7 +126,10 @@ def fit(learner: Learner, console: Console) -> float:
                     file.write(done, line | {"lr": learner.optimizer.learning_rate(done - 1)})
                 advance(done, learner.headline(line))
             if (done % config.eval_every == 0 or last) and file is not None:
-                file.write(done, {"validation": learner.validate()})
+                seen = learner.validate()
+                file.write(done, {"validation": seen})
+                words = f"{done:,}: {learner.diagnosis(seen, line)}"
+                console.print(words, highlight=False, soft_wrap=True)
             if stop or last or due:
                 saved = time.monotonic()
                 save(folder)

@@ -261,6 +261,15 @@ class Player:
         """The success of the last batches."""
         return f"{metrics['success']:6.1%} success"
 
+    def diagnosis(self, validation: dict[str, Any], metrics: dict[str, Any]) -> str:
+        """Success on validation by gaze; says what looks like a collapse."""
+        success = {gaze: values["success"] for gaze, values in validation.items()}
+        words = ", ".join(f"{gaze} {value:.1%}" for gaze, value in success.items())
+        words = f"validation {words}"
+        if success["learned"] <= success["random"]:
+            words += "; the learned gaze is no better than random (collapsed, if it stays so)"
+        return words
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the weights."""
         return {"updates": self.updates, "optimizer": self.optimizer.state_dict()}

@@ -173,6 +173,20 @@ class Reinforce:
         """The accuracy of the last batches."""
         return f"{metrics['accuracy'][-1]:6.1%} right"
 
+    def diagnosis(self, validation: dict[str, Any], metrics: dict[str, Any]) -> str:
+        """Right on validation by gaze, and what the policy does; says what looks like a collapse."""
+        right = {gaze: values[-1] for gaze, values in validation.items()}
+        words = ", ".join(f"{gaze} {value:.1%}" for gaze, value in right.items())
+        words = f"validation {words}"
+        if "policy_spread" in metrics:
+            words += f"; gaze spread {metrics['policy_spread']:.2f}"
+            words += f", {metrics['clipped']:.1%} outside"
+        scripts = [value for gaze, value in right.items() if gaze != "learned"]
+        chosen = self.config.glimpses > 1 and self.config.gaze == "learned"
+        if chosen and right["learned"] <= max(scripts):
+            words += "; the learned gaze is no better than a script (collapsed, if it stays so)"
+        return words
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the weights."""
         return {"updates": self.updates, "optimizer": self.optimizer.state_dict()}

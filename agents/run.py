@@ -194,7 +194,10 @@ def summarize(
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Prints the table of a summary: accuracy after each glimpse, by gaze."""
+    """Prints a summary: right on validation in the end; after each glimpse on the test scenes."""
+    if validation := summary.get("validation"):
+        words = ", ".join(f"{gaze} {100 * each[-1]:.1f}" for gaze, each in validation.items())
+        console.print(f"right on validation, %, which is to choose by: {words}", highlight=False)
     kind = (
         "each gaze with a reader trained for as many updates"
         if summary["readers"] == "trained"

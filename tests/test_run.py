@@ -1,5 +1,6 @@
 """Runs: the same numbers again, whatever stops them in between."""
 
+import io
 import json
 import os
 import signal
@@ -205,6 +206,19 @@ def test_a_run_is_not_written_over_and_another_is_not_resumed(small, tmp_path):
     (small.out / "trainer.pt").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"trainer.pt is broken"):
         Run(small, resume=True)
+
+
+def test_it_says_how_it_goes_and_what_looks_like_a_collapse(small):
+    console = Console(record=True, quiet=False, width=200, file=io.StringIO())
+    Run(small).train(console)
+    every = range(small.eval_every, small.updates + 1, small.eval_every)
+    lines = [line for line in console.export_text().splitlines() if "validation learned" in line]
+    assert [line.partition(":")[0].strip() for line in lines] == [f"{done:,}" for done in every]
+    assert all("; gaze spread " in line and "% outside" in line for line in lines)
+    learner = Reinforce(small, load(small.data, seed=0), torch.device("cpu"))
+    seen = {"learned": [0.2, 0.5], "random": [0.3, 0.6], "center": [0.1, 0.1]}
+    assert "collapsed" in learner.diagnosis(seen, {})
+    assert "collapsed" not in learner.diagnosis(seen | {"learned": [0.2, 0.7]}, {})
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(small):
