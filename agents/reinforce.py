@@ -174,7 +174,7 @@ class Reinforce:
         return f"{metrics['accuracy'][-1]:6.1%} right"
 
     def diagnosis(self, validation: dict[str, Any], metrics: dict[str, Any]) -> str:
-        """Right on validation by gaze, and what the policy does; says what looks like a collapse."""
+        """Right on validation by gaze, what the policy does, and what looks like a collapse."""
         right = {gaze: values[-1] for gaze, values in validation.items()}
         words = ", ".join(f"{gaze} {value:.1%}" for gaze, value in right.items())
         words = f"validation {words}"

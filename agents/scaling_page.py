@@ -33,9 +33,9 @@ def draw_scaling(rows: list[Row], path: Path) -> None:
             sides = [row["side"] for row in line]
             named = label if method in LINES else None
             top.plot(sides, [1e3 * r["seconds"] for r in line], marker=".", label=named, **shown)
-            if method == "saccade":
+            if named:
                 total = [1e3 * row["total_seconds"] for row in line]
-                top.plot(sides, total, color=color, linewidth=0.9, label="saccade, with prepare")
+                top.plot(sides, total, color=color, linewidth=0.7, linestyle=style)
             errors = [(r["side"], r["error"]) for r in line if r["error"] is not None]
             low.plot([x for x, _ in errors], [max(y, 0.05) for _, y in errors], marker=".", **shown)
         top.set(xscale="log", yscale="log")
@@ -47,7 +47,7 @@ def draw_scaling(rows: list[Row], path: Path) -> None:
         for panel in (top, low):
             style_chart(panel, 7)
             panel.grid(color=FAINT, linewidth=0.4)
-    panels[0, 0].set_ylabel("seconds of one scene, ms")
+    panels[0, 0].set_ylabel("one scene, ms (thin: with prepare)")
     panels[1, 0].set_ylabel("test error, %")
     figure.savefig(path)
 
@@ -60,28 +60,28 @@ def make_table(rows: list[Row]) -> str:
         mine = [r for r in rows if r["series"] == series and r["background"] == background]
         lines += [
             f"\n**{series}, {background}** (ms: `seconds` + `prepare_seconds`)\n",
-            "| side | saccade, ms | error | CNN of equal error, ms | error | ratio | "
+            "| side | saccade, ms | error | CNN of equal error, ms | error | ratio | of sums | "
             "CNN of equal cost, ms | error | crop, error |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for side in sorted({row["side"] for row in mine}):
             at = {row["method"]: row for row in mine if row["side"] == side}
             agent, same, cost = (at.get(name) for name in list(LINES)[:3])
-            times = same["seconds"] / agent["seconds"] if agent and same else 0.0
-            ratio = f"{times:,.{1 if times < 10 else 0}f}" if times else ""
-            cells = [*_both(agent), *_both(same, True), ratio, *_both(cost, True)]
+            ratios = (_ratio(same, agent, name) for name in ("seconds", "total_seconds"))
+            cells = [*_both(agent), *_both(same, True), *ratios, *_both(cost, True)]
             lines.append(f"| {side} | " + " | ".join(cells) + f" | {_error(at.get('crop-cnn'))} |")
     lines += [
         f"\n**All systems, detail and proportional, on photographs, at side {largest}**\n",
-        "| series | method | error | 95 % | seconds, ms | prepare, ms | GFLOPs | peak MB | "
-        "read MB | parameters | minutes learned |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| series | method | error | 95 % | scenes | seconds, ms | prepare, ms | GFLOPs | "
+        "peak MB | read MB | parameters | minutes learned |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["side"] == largest and row["background"] == "photo" and not row["choice"]:
             span = row["interval"] and "{:.1f} to {:.1f}".format(*row["interval"])
+            count = row["scenes"] or ""
             lines.append(
-                f"| {row['series']} | {row['method']} | {_error(row)} | {span or ''} | "
+                f"| {row['series']} | {row['method']} | {_error(row)} | {span or ''} | {count} | "
                 f"{1e3 * row['seconds']:.2f} | {1e3 * row['prepare_seconds']:.2f} | "
                 f"{row['flops'] / 1e9:.3f} | {row['peak_bytes'] / 1e6:.1f} | "
                 f"{row['bytes_read'] / 1e6:.2f} | {row['params']:,} | {row['train_minutes']:.1f} |"
@@ -104,6 +104,13 @@ def write_page(path: Path, table: str) -> None:
 
 def _error(row: Row | None) -> str:
     return "" if row is None or row["error"] is None else f"{row['error']:.1f}"
+
+
+def _ratio(same: Row | None, agent: Row | None, key: str) -> str:
+    if same is None or agent is None:
+        return ""
+    times = same[key] / agent[key]
+    return f"{times:,.{1 if times < 10 else 0}f}"
 
 
 def _both(row: Row | None, named: bool = False) -> tuple[str, str]:

@@ -258,6 +258,8 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     out = tmp_path / "rows.json"
     words = ["bench", "--data", "digits", "--sides", "100", "128", "--series", "detail"]
     words += ["--weights", str(tmp_path / "weights"), "--scenes", "6", "--seconds", "0.01"]
+    words += ["--close-scenes", "8"]
+    monkeypatch.setattr(scaling, "CLOSE", 101.0)
     monkeypatch.setattr(sys, "argv", [*words, "--json", str(out)])
     bench.main()
     rows = json.loads(out.read_text())
@@ -270,6 +272,7 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     assert all(0 <= r["interval"][0] <= r["error"] <= r["interval"][1] <= 100 for r in rows)
     assert all((row["choice"] is None) == (not row["method"].startswith("cnn")) for row in rows)
     assert {row["photos"] for row in rows} == {"drawn"}
+    assert {(row["side"], row["scenes"]) for row in rows} == {(100, 6), (128, 8)}
 
     (tmp_path / "stored.json").write_text(json.dumps(rows))
     monkeypatch.setattr(sys, "argv", [*words, "--quick", "--json", str(out)])
@@ -280,6 +283,7 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     for new in again:
         old = before[new["background"], new["side"], new["method"]]
         assert (new["error"], new["choice"]) == (old["error"], old["choice"])
+        assert (new["scenes"], new["errors_data"]) == (old["scenes"], old["data"])
 
     page = tmp_path / "page.md"
     page.write_text(f"a\n{MARKS[0]}\nold\n{MARKS[1]}\nb\n")
