@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLORS = {"confidence": "#2563eb", "entropy": "#c026d3", "learned": RIGHT}
+FEW = 10  # answers: a bin of fewer says nothing
 COLORS_OF_WAYS = {"raw": WRONG, "scaled": "#2563eb", "by entropy": RIGHT}
 
 
@@ -63,7 +64,7 @@ def draw_stopping(result: dict[str, Any]) -> "Axes":
 
 
 def draw_reliability(result: dict[str, Any]) -> "Axes":
-    """Share right over confidence, raw and scaled, at 2 glimpses and at the end."""
+    """Share right over confidence, raw and scaled, without bins of fewer than `FEW` answers."""
     diagrams = result["belief"]["diagram"]
     figure = new_figure(0.4 + 3 * len(diagrams), 3.3)
     for number, (t, ways) in enumerate(diagrams.items()):
@@ -73,15 +74,17 @@ def draw_reliability(result: dict[str, Any]) -> "Axes":
         for way, color in COLORS_OF_WAYS.items():
             points = np.array(ways[way])
             size = 4 + 60 * points[:, 2] / points[:, 2].sum()
+            often = points[:, 2] >= FEW
+            points, size = points[often], size[often]
             error = result["belief"][way]["ece"][int(t) - 1]
-            ax.plot(points[:, 0], points[:, 1], color=color, lw=1)
-            ax.scatter(points[:, 0], points[:, 1], s=size, color=color, lw=0,
-                       label=f"{way}: ECE {error:.2f} %")  # fmt: skip
+            label = f"{way}: ECE {error:.2f} %"
+            ax.plot(points[:, 0], points[:, 1], color=color, lw=1, label=label)
+            ax.scatter(points[:, 0], points[:, 1], s=size, color=color, lw=0)
         ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="share right")
         ax.set_title(
             f"after {t} glimpse{'s' if t != '1' else ''}", fontsize=9, color=INK, loc="left"
         )
-        ax.legend(frameon=False, fontsize=8, labelcolor=QUIET, loc="lower right")
+        ax.legend(frameon=False, fontsize=8, labelcolor=QUIET, loc="upper left")
         style_chart(ax)
     return ax
 

@@ -65,7 +65,7 @@ def strange_scenes(maker: SceneMaker, count: int) -> dict[str, Tensor]:
     """Scenes without a right answer, in the layout of `maker`: each `(count, C, H, W)` uint8.
 
     Letters of other alphabets in place of the objects, and as clutter; the usual scenes without
-    an object ("empty"); and pixels of uniform noise.
+    an object ("empty"), unless these are all the same; and pixels of uniform noise.
     """
     pool, device = maker.pool, maker.pool.images.device
     channels, *sides = pool.images.shape[1:]
@@ -77,10 +77,11 @@ def strange_scenes(maker: SceneMaker, count: int) -> dict[str, Tensor]:
         letters = letters[:, :, : sides[0], : sides[1]].contiguous()
         labels = torch.zeros(count, dtype=torch.int64, device=device)
         made[name] = replace(maker, pool=ImageSet(letters, labels, ("none",)))(index, keys)
-    nothing = torch.cat([pool.images, torch.zeros_like(pool.images[:1])])
-    labels = torch.cat([pool.labels, pool.labels[:1]])
-    empty = replace(maker, pool=ImageSet(nothing, labels, pool.classes))
-    made["empty"] = empty(torch.full_like(index, len(pool)), keys)
+    if maker.layout == "cluttered":  # elsewhere they are one black scene
+        nothing = torch.cat([pool.images, torch.zeros_like(pool.images[:1])])
+        labels = torch.cat([pool.labels, pool.labels[:1]])
+        empty = replace(maker, pool=ImageSet(nothing, labels, pool.classes))
+        made["empty"] = empty(torch.full_like(index, len(pool)), keys)
     made["noise"] = (uniform(keys, *maker.shape) * 256).to(torch.uint8)
     return made
 

@@ -21,7 +21,8 @@ def make_table(rows: Rows) -> str:
         "episode an image, at the policy's mode. Paper: Mnih et al. 2014, NIPS version, as quoted "
         "by others; ? could not be confirmed; without augmentation. Rebuilt: the best "
         "re-implementation that keeps to the budget (28x28: dHonerkamp 2019; else slundqui, tfRAM, "
-        "2018). A differentiable model has 3.36 on cluttered-100 with 8 glimpses (Gregor et al. 2015)."
+        "2018). A differentiable model has 3.36 on cluttered-100 with 8 glimpses (Gregor et al. "
+        "2015)."
     )
     if any(row["trained_for"] > row["glimpses"] for row in rows):
         notes += (

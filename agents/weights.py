@@ -216,8 +216,9 @@ Trained by
 which is: {options}.
 
 Limits: it knows scenes of the kind and size it was trained on, bright digits on black. Other sizes,
-contrasts, alphabets or clutter are answered all the same, with no warning and often wrongly; its
-belief has not been calibrated. Another processor or version of torch may differ in single images.
+contrasts, alphabets or clutter are answered all the same, with no warning and often wrongly; what
+its belief is worth is in docs/doubt of the repository. Another processor or version of torch may
+differ in single images.
 """
 
 

@@ -71,7 +71,7 @@ def test_a_run_is_doubted(folder, capsys):
         assert found["policy"]["own"][name] == pytest.approx(own, abs=1e-3)
     assert set(found["stop"]["rules"]) == {"confidence", "entropy", "learned"}
     assert set(found["corrupted"]["errors"]["saccade"]) == {"clean", *KINDS, "mean"}
-    assert set(found["strange"]["auroc"]) == {"latin", "greek", "empty", "noise"}
+    assert set(found["strange"]["auroc"]) == {"latin", "greek", "noise"}
     text = (run / "doubt" / "doubt.md").read_text()
     for words in ("Stopping early", "Calibration", "zigzag", "What the policy adds"):
         assert words in text
@@ -229,7 +229,7 @@ def test_strange_scenes_are_of_the_same_layout():
         assert scenes.shape == (9, 1, 40, 40)
         assert scenes.dtype == torch.uint8
     plain = strange_scenes(replace(MAKER, layout="translated"), 9)
-    assert plain["empty"].max() == 0
+    assert "empty" not in plain, "all of them would be one black scene"
     assert made["empty"].max() > 0  # clutter is left
     assert plain["latin"].flatten(1).amax(1).min() > 200
     assert not torch.equal(plain["latin"], plain["greek"])
