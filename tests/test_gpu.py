@@ -129,6 +129,18 @@ def test_fused_floats_are_those_of_the_cpu(retina, shape, dtype):
     assert (here - there).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("name", ["crop", "table", "fused"])
+def test_every_kernel_gives_the_bits_of_the_cpu_at_every_byte_and_pixel(name):
+    retina = Retina(8, 1) if name == "crop" else Retina(8, 3)
+    images = torch.arange(256, dtype=torch.uint8).repeat(2, 1, 3, 1).view(2, 1, 24, 32)
+    ys, xs = (2 * torch.arange(n, dtype=torch.float64) + 1 for n in (24, 32))
+    places = torch.cartesian_prod(xs / 32 - 1, ys / 24 - 1)
+    which = torch.arange(len(places)) % 2
+    wanted = retina.look(images, places, which)
+    scene = retina.prepare(images.cuda(), kernel=name)
+    assert torch.equal(retina.look(scene, places.cuda(), which.cuda()).cpu(), wanted)
+
+
 def test_fused_is_what_a_gpu_looks_with():
     images = bytes_of_noise(1, 1, 30, 30)
     assert Retina(8, 2).prepare(images.cuda()).kernel == "fused"
