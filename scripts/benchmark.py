@@ -144,8 +144,8 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
         order = replace(order, threads=max(1, (cores or 1) // jobs))
     codes = run_jobs(work, order, jobs, ["--measure"] if args.measure else [])
     for row in rows:
-        seeds = [seed for seed in range(MOST_SEEDS) if order.seed(row, seed).out.is_dir()]
-        seeds = [seed for seed in seeds if (order.seed(row, seed).out / "result.json").is_file()]
+        folders = {seed: order.seed(row, seed).out for seed in range(MOST_SEEDS)}
+        seeds = [seed for seed, out in folders.items() if (out / "result.json").is_file()]
         if not seeds:
             continue
         try:
