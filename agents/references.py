@@ -209,10 +209,10 @@ def train_reference(
             last = done == updates
             saves = path is not None and (last or time.monotonic() - saved > save_seconds)
             if done % 50 == 0 or last or saves:
-                if not math.isfinite(loss.item()):
-                    kept = f"; the state of the last checkpoint is in {path}" if path else ""
+                sound = all(bool(each.isfinite().all()) for each in network.parameters())
+                if not (sound and math.isfinite(loss.item())):
                     raise FloatingPointError(
-                        f"{name}: the loss is not a number by update {done}{kept}; train again "
+                        f"{name}: loss or weights are not numbers by update {done}; train again "
                         "with a lower learning rate"
                     )
                 right = (logits.argmax(-1) == labels).float().mean().item()

@@ -171,8 +171,18 @@ def test_what_was_stopped_goes_on_to_the_very_same_weights(maker, tmp_path, monk
 
 
 def test_a_loss_that_is_no_number_stops_it(maker):
-    with pytest.raises(FloatingPointError, match="not a number by update 3"):
+    with pytest.raises(FloatingPointError, match="not numbers by update 3"):
         train_reference("fc-64", maker, updates=3, batch=16, lr=math.inf, warmup=0)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(maker, tmp_path):
+    words = {"updates": 40, "batch": 16, "folder": tmp_path, "save_seconds": 0.0, "warmup": 20}
+    with pytest.raises(FloatingPointError, match="not numbers by update"):
+        train_reference("fc-64", maker, lr=1e30, **words)
+    path = tmp_path / "reference.pt"
+    if path.is_file():
+        kept = torch.load(path, weights_only=True)["weights"]
+        assert all(bool(each.isfinite().all()) for each in kept.values())
 
 
 def test_learns_to_read_digits():

@@ -88,7 +88,7 @@ def defocus_blur(x: Tensor, severity: Tensor, key: Tensor) -> Tensor:
 def zoom_blur(x: Tensor, severity: Tensor, key: Tensor) -> Tensor:
     """The mean of the scene and of zooms into its center."""
     step = level((0.01, 0.01, 0.02, 0.02, 0.03), severity)
-    count = level((12, 16, 11, 13, 11), severity)  # as arange counts them there
+    count = level((12, 16, 11, 13, 11), severity)  # of np.arange(1, 1.11, 0.01), as there
     total = x
     for number in range(16):
         zoomed = x
