@@ -227,7 +227,8 @@ def prepare_doubt(
         out: Where to write; with several runs, one folder each in it.
         json: File to write all figures to.
         quick: Fewer scenes.
-        readers: Updates to train a reader for each other gaze for; 0 trains none.
+        readers: Updates to train a reader for each other gaze for, and an agent beside them; 0
+            trains none.
         references: Updates to train whole-scene networks for; 0 trains none.
         device: Where to compute.
 

@@ -247,8 +247,8 @@ def _policy(result: dict[str, Any]) -> Sheet:
     trained = policy.get("trained", {})
     rows = []
     for name, values in policy["own"].items():
-        other = trained.get(name) or (values if name == "learned" and trained else None)
-        rows.append([name, f"{values[-1]:.2f}", f"{other[-1]:.2f}" if other else "-"])
+        other = f"{trained[name][-1]:.2f}" if name in trained else "-"
+        rows.append([name, f"{values[-1]:.2f}", other])
     gain, best = policy["gain"], policy["best_other"]
     words = f"The learned gaze errs {abs(gain):.2f} points {'less' if gain >= 0 else 'more'} than "
     if policy["readers"] == "own":
@@ -257,16 +257,14 @@ def _policy(result: dict[str, Any]) -> Sheet:
             "was trained with: only readers of their own (--readers UPDATES) make this fair."
         )
     else:
-        length = policy["reader_updates"]
-        words += f"{best}, the best other with a reader of its own, trained {length:,} updates"
-        words += f" (the agent: {updates:,})." if updates else "."
-        if updates and length < updates:
-            words += " Readers that were trained less are at a disadvantage."
+        words += f"{best}, the best other, each with a reader of its own and trained "
+        words += f"{policy['reader_updates']:,} updates"
+        words += f" (the agent itself: {updates:,})." if updates else "."
         if "fixed" not in trained:
             words += " The fixed scanpath has no reader of its own here (--readers UPDATES)."
     return Sheet(
         f"What the policy adds: errors after {result['glimpses']} glimpses, %",
-        ["gaze", "the agent's reader", "a reader of its own"],
+        ["gaze", "the agent's reader", "a reader of its own, all trained alike"],
         rows,
         words,
     )

@@ -102,12 +102,14 @@ def measure_policy(
         keys: Of the test scenes.
         seen: The agent's own look at them.
         path: `(T, 2)` the best fixed scanpath.
-        readers: Accuracies after each glimpse of gazes with a reader trained for them.
+        readers: Accuracies after each glimpse of gazes with a reader trained for them; "learned"
+            among them where the agent itself was trained for another number of updates.
         updates: How long these were trained.
 
     Returns:
-        `own` and, where there are readers, `trained`; `gain`, by how many points the learned gaze
-        errs less than the best other one, by `readers` of one's own or the agent's ("own").
+        `own` and, where there are readers, `trained`, each gaze for the same `reader_updates`;
+        `gain`, by how many points the learned gaze errs less than the best other one there:
+        with `readers` of their own ("trained") or with the agent's ("own").
     """
     index = torch.arange(len(keys), device=keys.device)
     own: dict[str, list[float]] = {"learned": (100 * (1 - seen.right.double().mean(0))).tolist()}
@@ -121,14 +123,15 @@ def measure_policy(
     found: dict[str, Any] = {"own": own, "path": path.tolist()}
     if readers:
         found["trained"] = {
-            name: [100 * (1 - value) for value in values] for name, values in readers.items()
+            "learned": own["learned"],
+            **{name: [100 * (1 - value) for value in values] for name, values in readers.items()},
         }
         found["reader_updates"] = updates
     found["readers"] = "trained" if readers else "own"
     errors = {name: values[-1] for name, values in found[found["readers"]].items()}
-    errors.pop("learned", None)
+    learned = errors.pop("learned")
     found["best_other"] = min(errors, key=lambda name: errors[name])
-    found["gain"] = min(errors.values()) - own["learned"][-1]
+    found["gain"] = min(errors.values()) - learned
     return found
 
 
@@ -148,6 +151,8 @@ def train_reader(
     trained: Trained, splits: Splits, gaze: Gaze, updates: int, folder: Path, console: Console
 ) -> tuple[Agent, list[float]]:
     """Trains a reader for a gaze by the agent's own recipe; goes on where it was stopped.
+
+    For "learned" gaze the policy is trained with it.
 
     Returns:
         The reader, and its accuracy after each glimpse on the test set.
@@ -186,6 +191,9 @@ def compare_gazes(
 ) -> tuple[Tensor, dict[str, list[float]], int]:
     """The best fixed scanpath, the readers there are, and how long they were trained.
 
+    Readers that are trained less than the agent are no match for it, so that an agent is trained
+    for as long as they are.
+
     Args:
         trained: The agent.
         splits: Its data.
@@ -206,7 +214,8 @@ def compare_gazes(
         return find_path(trained, splits, judge, count), readers, length
     if length != updates:
         readers, judge = {}, None
-    for gaze in [gaze for gaze in SCRIPTS if gaze not in readers]:
+    learned: list[Gaze] = ["learned"] if updates != trained.config.updates else []
+    for gaze in [gaze for gaze in (*learned, *SCRIPTS) if gaze not in readers]:
         reader, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)
         judge = reader if gaze == "random" else judge
     path = find_path(trained, splits, judge, count)

@@ -14,6 +14,7 @@ from torch import nn
 from saccade.agents import doubt
 from saccade.agents.belief import doubt_about, measure_belief, measure_strange
 from saccade.agents.cli import main
+from saccade.agents.config import read_config
 from saccade.agents.doubt import Effort, over_seeds, pair
 from saccade.agents.doubt_page import verdict
 from saccade.agents.evaluate import split_keys
@@ -99,15 +100,18 @@ def test_seeds_readers_and_references(folder, capsys):
     assert whole["together"]["error"]["mean"] == pytest.approx(sum(errors) / 2)
     for result in results:
         policy = result["policy"]
-        assert set(policy["trained"]) == {"random", "center", "raster", "fixed"}
-        best = min(values[-1] for values in policy["trained"].values())
-        assert policy["gain"] == pytest.approx(best - policy["own"]["learned"][-1])
+        short = {name: values[-1] for name, values in policy["trained"].items()}
+        assert set(short) == {"learned", "random", "center", "raster", "fixed"}
+        learned = short.pop("learned")  # trained as long as the readers, not as the agent
+        assert policy["gain"] == pytest.approx(min(short.values()) - learned)
+        kept = folder / "out" / f"run{result['seed']}" / "readers-4" / "learned"
+        assert read_config(kept / "config.json").updates == 4
+        assert policy["trained"]["learned"] != policy["own"]["learned"]
         assert set(result["corrupted"]["errors"]) == {
             "saccade", "fc-64", "fc-256", "cnn-paper", "cnn-small"
         }  # fmt: skip
     text = (folder / "out" / "run0" / "doubt.md").read_text()
-    assert "trained 4 updates (the agent: 25)" in text
-    assert "at a disadvantage" in text
+    assert "trained 4 updates (the agent itself: 25)" in text
     assert "Updates of training: fc-64 3, fc-256 3, cnn-paper 3, cnn-small 3." in text
     assert "fixed" not in SCRIPTS
     capsys.readouterr()
