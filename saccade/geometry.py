@@ -72,19 +72,29 @@ def window_starts(
         `(N, scales, 2)` int64 as (x, y); may be negative or beyond the image. Windows that
         miss the image altogether are pulled up to its border, which they still miss.
     """
+    starts = _starts(locations, window_sides(size, scales, factor), height, width)
+    return (torch.stack(starts, 1) if scales > 1 else starts[0].unsqueeze(1)).long()
+
+
+def patch_starts(locations: Tensor, size: int, height: int, width: int) -> Tensor:
+    """First pixel of a single window, as `window_starts`: `(N, 2)`, whole numbers in float64."""
+    return _starts(locations, [size], height, width)[0]
+
+
+def _starts(locations: Tensor, sides: list[int], height: int, width: int) -> list[Tensor]:
+    """First pixels of windows of each of some sides, `(N, 2)` float64 each."""
     centers = to_pixels(locations, height, width)
-    if scales == 1:  # with few operations: environments look at small batches
-        starts = (centers if size % 2 else centers.add_(0.5)).floor_().sub_(size // 2)
-        starts = starts.nan_to_num_(nan=float("inf")).unsqueeze(1)
+    whole: dict[int, Tensor] = {}  # c rounded down for odd sides, c + 1/2 for even ones
+    for odd in {side % 2 for side in sides}:
+        rounded = (centers if odd else centers + 0.5).floor()
+        whole[odd] = rounded.nan_to_num_(nan=float("inf"))  # a NaN cannot become an integer
+    starts = []
+    for side in sides:
+        start = whole[side % 2] - side // 2
         if height == width:
-            return starts.clamp_(-size, width).long()
-        lowest = starts.new_full((), -size)
-    else:
-        # Made on the device: nothing here is copied to it, so nothing waits for it.
-        sides = (size * factor ** torch.arange(scales, device=locations.device))[:, None]
-        starts = (centers[:, None] + 0.5 * (sides % 2 == 0)).floor_().sub_(sides // 2)
-        starts = starts.nan_to_num_(nan=float("inf"))
-        lowest = -sides.double()
-    # A NaN cannot become an integer: it is sent outside, where a glimpse is all zero.
-    ends = [starts[..., 0].clamp(max=width), starts[..., 1].clamp(max=height)]
-    return torch.stack(ends, -1).clamp_(min=lowest).long()
+            start.clamp_(-side, width)
+        else:
+            start[:, 0].clamp_(-side, width)
+            start[:, 1].clamp_(-side, height)
+        starts.append(start)
+    return starts

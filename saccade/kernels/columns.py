@@ -23,7 +23,7 @@ from saccade.kernels.checks import check_index
 if TYPE_CHECKING:
     from saccade.retina import Retina
 
-CHUNK = 2**19  # numbers at a time: they stay in the cache
+CHUNK = 2**20  # numbers at a time: they stay in the cache
 
 
 def refusal(images: Tensor, retina: "Retina") -> str | None:
@@ -109,27 +109,30 @@ def look(
         image_index = torch.arange(count, device=device)
     else:
         check_index(image_index, len(images))
+    # Where in memory the rows of sums start, (S, N, C, g+1): the scales one after the other.
+    kind = torch.int32 if ready.numel() < 2**31 else torch.int64
     plane = image_index[:, None] * channels + torch.arange(channels, device=device)
-    plane.mul_((height + 1) * pitch).add_(sides[-1])  # (N, C)
+    plane = plane.mul_((height + 1) * pitch).add_(sides[-1]).to(kind)  # (N, C)
     starts = window_starts(locations, g, len(sides), retina.factor, height, width)
+    starts = starts.movedim(1, 0).to(kind, memory_format=torch.contiguous_format)  # (S, N, 2)
+    cell = retina.factor ** torch.arange(len(sides), dtype=kind, device=device)
+    rows = starts[..., 1:] + cell[:, None, None] * torch.arange(g + 1, dtype=kind, device=device)
+    rows.clamp_(0, height).mul_(pitch).add_(starts[..., :1])
+    runs = rows[:, :, None] + plane[..., None]
     area = torch.tensor(
         [255.0 * 4**s for s in range(len(sides))], dtype=torch.float32, device=device
     )
     out = torch.empty(count, len(sides), channels, g, g, dtype=torch.float32, device=device)
-    runs = []  # for each scale, where the rows of sums start, (N, C, g+1)
-    for s, side in enumerate(sides):
-        rows = starts[:, s, 1:] + torch.arange(0, side + 1, 2**s, device=device)
-        rows.clamp_(0, height).mul_(pitch).add_(starts[:, s, :1])
-        runs.append(plane[:, :, None] + rows[:, None])
     last = ready.numel()
     every = [ready.as_strided((last - side + 1, side), (1, 1)) for side in sides]
     step = max(1, CHUNK // (channels * (g + 1) * sides[-1]))
     for begin in range(0, count, step):
         end = min(begin + step, count)
         for s, side in enumerate(sides):
-            read = every[s].index_select(0, runs[s][begin:end].view(-1)).view(-1, g + 1, side)
-            cells = _add_across(read[:, 1:] - read[:, :-1], 2**s).view(-1, channels, g, g)
-            torch.div(cells, area[s], out=out[begin:end, s])
+            read = every[s].index_select(0, runs[s, begin:end].view(-1)).view(-1, g + 1, side)
+            cells = _add_across(read[:, 1:] - read[:, :-1], 2**s)
+            out[begin:end, s].copy_(cells.view(-1, channels, g, g))
+        out[begin:end].div_(area.view(-1, 1, 1, 1))
     return out.to(dtype)
 
 
@@ -137,9 +140,8 @@ def _add_across(sums: Tensor, cell: int) -> Tensor:
     """Adds up neighbors by `cell` (1, 2, 4 or 8): int16 `(M, g, g * cell)` to `(M, g, g)`."""
     if cell == 1:
         return sums
-    lanes = sums.view(len(sums), -1, sums.shape[1], cell)
     if cell == 2:  # the product's upper half is the sum of both halves
-        sums.view(torch.int32).mul_(0x00010001)
-        return lanes[..., 1]
+        return sums.view(torch.int32).mul_(0x00010001).bitwise_right_shift_(16)
+    lanes = sums.view(len(sums), -1, sums.shape[1], cell)
     sums.view(torch.int64).mul_(0x0001000100010001)  # likewise its uppermost quarter
     return lanes[..., 3] if cell == 4 else lanes[..., 3] + lanes[..., 7]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from saccade.geometry import window_starts
+from saccade.geometry import patch_starts
 from saccade.kernels.checks import check_index
 
 if TYPE_CHECKING:
@@ -64,28 +64,31 @@ def look(
     count, g, device = len(locations), retina.size, locations.device
     pitch = width + g
     plane = (height + g) * pitch
-    starts = window_starts(locations, g, 1, 1, height, width)[:, 0]
+    lead = g * pitch + g
     if image_index is None:
-        first = torch.arange(0, count * channels * plane, channels * plane, device=device)
+        end = lead + count * channels * plane
+        first = torch.arange(lead, end, channels * plane, dtype=torch.float64, device=device)
     else:
         check_index(image_index, len(images))
-        first = image_index * (channels * plane)
-    first = first.add(starts[:, 1], alpha=pitch).add_(starts[:, 0])
-    lead = g * pitch + g
-    runs = torch.arange(lead, lead + g * pitch, pitch, device=device)  # (g,)
+        first = image_index.double().mul_(channels * plane).add_(lead)
+    starts = patch_starts(locations, g, height, width)
+    first = torch.add(starts[:, 0], starts[:, 1], alpha=pitch).add_(first).long()
+    runs = torch.arange(0, g * pitch, pitch, device=device)  # (g,)
     if channels > 1:
         runs = (runs + torch.arange(0, channels * plane, plane, device=device)[:, None]).view(-1)
     runs = (first[:, None] + runs).view(-1)  # (N * C * g,)
     every = ready.as_strided((ready.numel() - g + 1, g), (1, 1))  # all runs of g pixels
     # On the device: by a number of Python's a GPU divides with its reciprocal, which is not exact.
     full = torch.full((), 255.0, dtype=torch.float32, device=device)
-    if runs.numel() * g <= CHUNK:
-        rows = every.index_select(0, runs)
-        rows = rows.div(full) if ready.dtype == torch.uint8 else rows.to(torch.float32)
-    else:
-        rows = torch.empty(len(runs), g, dtype=torch.float32, device=device)
-        for some, part in zip(rows.split(CHUNK // g + 1), runs.split(CHUNK // g + 1), strict=True):
-            some.copy_(every.index_select(0, part))
+    step = CHUNK // g + 1
+    if len(runs) <= step:
+        rows = every.index_select(0, runs).to(torch.float32)
         if ready.dtype == torch.uint8:
             rows.div_(full)
+    else:
+        rows = torch.empty(len(runs), g, dtype=torch.float32, device=device)
+        for some, part in zip(rows.split(step), runs.split(step), strict=True):
+            some.copy_(every.index_select(0, part))
+            if ready.dtype == torch.uint8:
+                some.div_(full)
     return rows.view(count, 1, channels, g, g).to(dtype)

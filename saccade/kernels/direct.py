@@ -126,17 +126,13 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
 def _halve(windows: Tensor) -> Tensor:
     """Adds the cells of `(M, n, n)` up two by two, to `(M, n/2, n/2)`; may spoil its input."""
     n = windows.shape[-1]
-    kind = windows.dtype
-    if kind in (torch.uint8, torch.int16, torch.int32):  # two of them lie in one wider number
-        wider = {torch.uint8: torch.int16, torch.int16: torch.int32, torch.int32: torch.int64}
-        pairs = windows.view(wider[kind])
-        if kind == torch.uint8:
-            odd = (pairs >> 8).bitwise_and_(255)
-            pairs = pairs.sub_(odd, alpha=255)  # even + 256 odd - 255 odd
-        else:  # the upper half of the product is the sum of both
-            bits = 16 if kind == torch.int16 else 32
-            pairs.mul_(1 + (1 << bits)).bitwise_right_shift_(bits)
-    else:
-        pairs = windows[..., ::2] + windows[..., 1::2]
-    pairs = pairs.view(-1, n // 2, 2, n // 2)
-    return pairs[:, :, 0] + pairs[:, :, 1]
+    if windows.dtype == torch.uint8:  # two of them lie in one int16
+        pairs = windows.view(torch.int16)
+        odd = (pairs >> 8).bitwise_and_(255)
+        pairs = pairs.sub_(odd, alpha=255).view(-1, n // 2, 2, n // 2)  # even + 256 odd - 255 odd
+        return pairs[:, :, 0] + pairs[:, :, 1]
+    rows = windows.view(-1, n // 2, 2, n)
+    rows = rows[:, :, 0] + rows[:, :, 1]
+    if windows.dtype == torch.int16:  # the upper half of the product is the sum of both
+        return rows.view(torch.int32).mul_(0x00010001).bitwise_right_shift_(16)
+    return rows[..., ::2] + rows[..., 1::2]
