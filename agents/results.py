@@ -230,12 +230,7 @@ def write_row(new: dict[str, Any], folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{new['task']}.json"
-    rows = json.loads(path.read_text()) if path.is_file() else []
-    for row in rows:
-        if row["test_digest"] != new["test_digest"]:
-            raise ValueError(
-                f"{path} holds rows of another test set than this one's; choose another --results"
-            )
+    rows = _same_test_set(path, new["test_digest"])
     old = next((row for row in rows if _key(row) == _key(new)), new)
     if new["trained_for"] > new["glimpses"] and old["trained_for"] == old["glimpses"]:
         return path
@@ -245,6 +240,28 @@ def write_row(new: dict[str, Any], folder: Path) -> Path:
     beside.write_text(json.dumps(rows, indent=1) + "\n")
     beside.replace(path)
     return path
+
+
+def _same_test_set(path: Path, test_digest: str) -> list[dict[str, Any]]:
+    """The rows of a task's file; a ValueError where they are of another test set."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    if any(row["test_digest"] != test_digest for row in rows):
+        raise ValueError(
+            f"{path} holds rows of another test set than this one's; choose another --results"
+        )
+    return rows
+
+
+def check_test_set(task: str, config: TrainConfig, folder: Path) -> None:
+    """Makes sure, before any training, that a task's rows can stand beside those there are.
+
+    Raises:
+        ValueError: If those in the folder are of another test set than the configuration's data.
+    """
+    path = folder / f"{task}.json"
+    if path.is_file():
+        test = load_data(config.data, seed=config.seed).test
+        _same_test_set(path, digest(make_scenes(config, test), "test"))
 
 
 def mark_headlines(rows: list[dict[str, Any]]) -> None:

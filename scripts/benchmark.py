@@ -31,7 +31,14 @@ import torch
 
 from saccade.agents.checkpoint import read_json
 from saccade.agents.config import read_config
-from saccade.agents.results import STUDENT, cut_short, make_row, read_rows, write_row
+from saccade.agents.results import (
+    STUDENT,
+    check_test_set,
+    cut_short,
+    make_row,
+    read_rows,
+    write_row,
+)
 from saccade.agents.run import choose_device
 from saccade.agents.seeds import Order, check_begun, row_folder, train_seed
 from saccade.agents.suite import ROWS, TASKS, Row, find_row
@@ -130,13 +137,16 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
     """Trains rows and writes each of which a seed has ended, with all seeds that ever did.
 
     Raises:
-        ValueError: If a recipe makes no sense, or a seed was begun by another one.
+        ValueError: If a recipe makes no sense, a seed was begun by another one, or rows of
+            another test set are there.
     """
     if args.seeds > MOST_SEEDS:
         raise ValueError(f"--seeds is up to {MOST_SEEDS}, got {args.seeds}")
     work = [(row, seed) for row in rows for seed in range(args.seeds or row.seeds)]
     for row, seed in work:
         check_begun(order.seed(row, seed).check())
+    for row in {row.task: row for row in rows}.values():
+        check_test_set(row.task, order.seed(row, 0), args.results)
     gpu = choose_device(order.device).type == "cuda"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jobs = min(args.jobs or (torch.cuda.device_count() if gpu else cores or 1), len(work))

@@ -299,19 +299,31 @@ def test_the_command_trains_rows_and_writes_them(order, tmp_path, monkeypatch, c
 def test_a_row_of_another_test_set_is_refused_and_the_next_one_written(
     order, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(
-        benchmark, "run_jobs", lambda work, order, *_: [train_seed(r, order, s) for r, s in work]
-    )
+    results = tmp_path / "results"
     old = {"task": "centered-28", "glimpses": 3, "method": "saccade", "test_digest": "other"}
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/centered-28.json").write_text(json.dumps([old]))
+    trained = []
+
+    def in_this_process(work, order, *_):
+        trained.extend(row.name for row, _ in work)
+        codes = [train_seed(row, order, seed) for row, seed in work]
+        (results / "centered-28.json").write_text(json.dumps([old]))  # somebody else's, meanwhile
+        return codes
+
+    monkeypatch.setattr(benchmark, "run_jobs", in_this_process)
+    results.mkdir()
     words = ["--data", order.data, "--device", "cpu", "--threads", "1", "--seeds", "1"]
-    words += ["--out", str(order.out), "--results", str(tmp_path / "results")]
+    words += ["--out", str(order.out), "--results", str(results)]
     assert benchmark.main(["centered-28/fc-64", "translated-60/fc-64", *words]) == 2
     assert "another test set" in capsys.readouterr().err
-    assert [
-        row["method"] for row in json.loads((tmp_path / "results/translated-60.json").read_text())
-    ] == ["fc-64"]
+    rows = json.loads((results / "translated-60.json").read_text())
+    assert [row["method"] for row in rows] == ["fc-64"]
+    # Where they were there before, nothing is trained.
+    trained.clear()
+    assert benchmark.main(["translated-60/fc-64", "centered-28/fc-256", *words]) == 2
+    assert "another test set" in capsys.readouterr().err
+    assert not trained
+    assert benchmark.main(["translated-60/fc-64", *words]) == 0
+    assert trained == ["translated-60/fc-64"]
 
 
 @pytest.mark.parametrize(
