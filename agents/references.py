@@ -156,8 +156,8 @@ def train_reference(
 ) -> nn.Module:
     """Trains a reference on fresh scenes.
 
-    The convolutions of cnn-small are computed in bfloat16 where the CPU is made for it, as the agents'
-    products are; it is judged in float32.
+    The convolutions of cnn-small are computed in bfloat16 where the CPU is made for it, as the
+    products of agents are; it is judged in float32.
 
     Args:
         name: In `REFERENCES`.
