@@ -22,7 +22,7 @@ class Nested : Eye<Pixel> {
     typedef typename K::Sum Sum;
     typedef Eye<Pixel> E;
     using E::g, E::w;
-    static constexpr int64_t max_levels = 5, together = 8, soon = 32;
+    static constexpr int64_t max_levels = 5, together = 8, soon = 16;
 
     const int64_t levels, side, edge;  // the finest window starts at `edge` in the widest
     std::vector<unsigned char> ramp;
@@ -33,7 +33,7 @@ class Nested : Eye<Pixel> {
     typename E::Window v;
     int64_t left = -1, right = -1;  // the columns that `keep` is for
     int64_t first, last;  // blocks to read of each row: those with pixels of the image
-    bool safe;
+    bool safe, whole;  // whether reading blocks stays in the images; whether all columns are inside
     const Pixel* plane;
     float* out;
 
@@ -89,9 +89,14 @@ class Nested : Eye<Pixel> {
     // Whether row r is one of a scale's.
     bool shown(int64_t r) const { return r >= 0 && r < g; }
 
-    void pool_pixels(const Pixel* a, const Pixel* b, Sum* to) const {
-        for (int64_t i = first * K::block; i < last * K::block; i += K::block)
+    // Meanwhile asks for two rows whose turn comes later, block by block: memory takes only so
+    // many requests at a time, and more of them would wait for each other, and the sums for them.
+    void pool_pixels(const Pixel* a, const Pixel* b, const Pixel* later, Sum* to) const {
+        for (int64_t i = first * K::block; i < last * K::block; i += K::block) {
+            __builtin_prefetch(later + i);
+            __builtin_prefetch(later + w.width + i);
             K::pool_pixels(a + i, b + i, to + i / 2);
+        }
     }
 
     // From one level to the next.
@@ -167,16 +172,18 @@ class Nested : Eye<Pixel> {
                         put_zeros(level, j - ((side >> level) - g) / 2);
                 continue;
             }
-            copy(top, lines);
-            const Pixel* a = band.data();
-            for (int64_t line = top + soon; line < std::min(top + soon + lines, v.low); line++)
-                fetch_row(plane + (v.y + line) * w.width + v.x, v);
-            for (int64_t line = top; line < top + lines; line += 2, a += 2 * pitch) {
+            // Lines that lie in the image are read where they are.
+            const bool straight = whole && top >= v.high && top + lines <= v.low;
+            if (!straight) copy(top, lines);
+            const Pixel* a = straight ? plane + ((v.y + top) * w.width + v.x) : band.data();
+            const int64_t step = straight ? w.width : pitch;
+            for (int64_t line = top; line < top + lines; line += 2, a += 2 * step) {
                 if (shown(line - edge)) put_pixels(a, line - edge);
-                const Pixel* b = a + pitch;
+                const Pixel* b = a + step;
                 if (shown(line + 1 - edge)) put_pixels(b, line + 1 - edge);
                 int64_t level = 1, j = line / 2;
-                pool_pixels(a, b, sums[1][j & 1].data());
+                const int64_t later = v.y + std::min(line + soon, v.low - 1);
+                pool_pixels(a, b, plane + later * w.width + v.x, sums[1][j & 1].data());
                 for (;; level++, j /= 2) {
                     const Sum* made = sums[level][j & 1].data();
                     const int64_t middle = ((side >> level) - g) / 2;
@@ -252,6 +259,7 @@ class Nested : Eye<Pixel> {
         const int64_t high = (w.channels - 1) * this->pixels_in_image +
                              (v.y + v.low - 1) * w.width + v.x + stop;
         safe = image - this->begin + low >= 0 && high <= this->end - image;
+        whole = safe && v.left == 0 && v.right == side;
         if (!safe || first > 0 || last * K::block < side)
             std::fill(band.begin(), band.end(), Pixel(0));
         for (int64_t c = 0; c < w.channels; c++) {
