@@ -11,6 +11,7 @@ full scale.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,8 @@ class Scene:
         self.images, self.retina, self.kernel = images, retina, kernel
         self._kernel = KERNELS[kernel]
         self._refill = getattr(self._kernel, "refill", None)
-        self.ready = self._kernel.prepare(images, retina)
+        with _lasting():
+            self.ready = self._kernel.prepare(images, retina)
         self._own: Tensor | None = None  # memory for the images, from the first partial replace
 
     def __reduce__(self) -> "tuple[Callable[..., Scene], tuple[Tensor, Retina, str]]":
@@ -97,7 +99,8 @@ class Scene:
             self.images = images.contiguous()
         else:
             if self._own is None:
-                self._own = self.images.clone()
+                with _lasting():
+                    self._own = self.images.clone()
             self.images = self._own
             if which is None:
                 self.images.copy_(images)
@@ -106,7 +109,8 @@ class Scene:
         if self._refill is not None:
             self._refill(self.images, self.ready, self.retina, which)
         elif self.ready is not self.images:
-            self.ready = self._kernel.prepare(self.images, self.retina)
+            with _lasting():
+                self.ready = self._kernel.prepare(self.images, self.retina)
 
 
 @dataclass(frozen=True)
@@ -240,6 +244,13 @@ class Retina:
         if image_index is not None:
             check_index(image_index, len(images))
         return integrate(images, locations, image_index, self)
+
+
+def _lasting() -> AbstractContextManager[object]:
+    """For memory to write into later, also outside of an inference mode that it is made in."""
+    if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+        return nullcontext()
+    return torch.inference_mode(False)
 
 
 def _check_images(images: Tensor) -> None:

@@ -4,6 +4,7 @@ import logging
 import pickle
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.kernels import KERNELS, choose, compiled
+from saccade.kernels.scratch import scratch
 from saccade.retina import Retina
 from tests.reference import slow_glimpse
 
@@ -80,7 +82,7 @@ def test_floats_are_the_reference_to_a_millionth(look):
 SIZES = [  # channels, height, width, glimpse, scales, factor
     (1, 28, 28, 8, 1, 2), (1, 28, 28, 5, 1, 2), (1, 60, 60, 12, 3, 2), (3, 100, 130, 12, 4, 2),
     (3, 224, 224, 32, 4, 2), (1, 300, 41, 16, 5, 2), (3, 90, 90, 7, 4, 2), (1, 64, 64, 6, 3, 4),
-    (2, 50, 70, 10, 3, 3),
+    (2, 50, 70, 10, 3, 3), (1, 200, 330, 8, 4, 2),
 ]  # fmt: skip
 
 
@@ -237,6 +239,38 @@ def test_a_refused_replacement_changes_nothing(name):
         scene.replace(white, torch.tensor([True, False, False]))
     scene.replace(white, torch.tensor([1]))
     assert retina.look(scene, torch.zeros(3, 2)).mean((1, 2, 3, 4)).gt(0).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("name", CPU_KERNELS)
+def test_what_is_prepared_in_inference_mode_serves_outside_of_it(name):
+    retina = Retina(6, 1) if name == "crop" else Retina(6, 3)
+    images = torch.randint(0, 256, (3, 1, 30, 30)).byte()
+    if reason := KERNELS[name].refusal(images, retina):
+        pytest.skip(f"{name} {reason}")
+    places, which = torch.zeros(3, 2), torch.tensor([2])
+    with torch.inference_mode():
+        scenes = [retina.prepare(images, kernel=name) for _ in "12"]
+        retina.look(scenes[0], places)
+        scenes[0].replace(images[:1], which)
+    for scene in scenes:
+        scene.replace(images[1:2], which)
+        seen = retina.look(scene, places)
+        assert torch.equal(seen[2], seen[1])
+        scene.replace(images)
+        assert torch.equal(retina.look(scene, places), retina.look(images, places))
+
+
+def test_scratch_memory_is_one_piece_for_a_name_and_thread(monkeypatch):
+    monkeypatch.setattr("saccade.kernels.scratch._OWN.pieces", {})
+    with torch.inference_mode():
+        first = scratch("a", (3, 5), torch.int16)
+    assert (first.shape, first.dtype) == ((3, 5), torch.int16)
+    again = scratch("a", (5,), torch.int32).fill_(7)  # outside of inference mode too
+    assert again.data_ptr() == first.data_ptr()
+    others = [scratch("b", (3, 5), torch.int16), scratch("a", (300,), torch.int16)]
+    with ThreadPoolExecutor(1) as pool:
+        others.append(pool.submit(scratch, "a", (3, 5), torch.int16).result())
+    assert len({each.data_ptr() for each in [first, *others]}) == 4
 
 
 def test_a_scene_can_be_pickled():

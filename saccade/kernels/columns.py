@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from saccade.geometry import window_starts
+from saccade.kernels.across import add_across
 from saccade.kernels.checks import check_index
 
 if TYPE_CHECKING:
@@ -130,18 +131,7 @@ def look(
         end = min(begin + step, count)
         for s, side in enumerate(sides):
             read = every[s].index_select(0, runs[s, begin:end].view(-1)).view(-1, g + 1, side)
-            cells = _add_across(read[:, 1:] - read[:, :-1], 2**s)
+            cells = add_across(read[:, 1:] - read[:, :-1], 2**s)
             out[begin:end, s].copy_(cells.view(-1, channels, g, g))
         out[begin:end].div_(area.view(-1, 1, 1, 1))
     return out.to(dtype)
-
-
-def _add_across(sums: Tensor, cell: int) -> Tensor:
-    """Adds up neighbors by `cell` (1, 2, 4 or 8): int16 `(M, g, g * cell)` to `(M, g, g)`."""
-    if cell == 1:
-        return sums
-    if cell == 2:  # the product's upper half is the sum of both halves
-        return sums.view(torch.int32).mul_(0x00010001).bitwise_right_shift_(16)
-    lanes = sums.view(len(sums), -1, sums.shape[1], cell)
-    sums.view(torch.int64).mul_(0x0001000100010001)  # likewise its uppermost quarter
-    return lanes[..., 3] if cell == 4 else lanes[..., 3] + lanes[..., 7]

@@ -7,18 +7,21 @@ scales do not line up, and each is made alone). Reads are of the widest window: 
 images much larger than it, or for few looks. CPU only.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from saccade.geometry import window_starts
+from saccade.kernels.across import add_across
 from saccade.kernels.checks import check_index
+from saccade.kernels.scratch import scratch
 
 if TYPE_CHECKING:
     from saccade.retina import Retina
 
-CHUNK = 2**20  # bytes of windows at a time: they stay in the cache
+CHUNK = 2**21  # bytes of windows at a time: they stay in the cache
 
 
 def refusal(images: Tensor, retina: "Retina") -> str | None:
@@ -35,7 +38,7 @@ def refusal(images: Tensor, retina: "Retina") -> str | None:
 
 
 def prepare(images: Tensor, retina: "Retina") -> Tensor:
-    """The images themselves; a look takes some megabytes for the windows of a chunk."""
+    """The images themselves; looks take some megabytes, once a thread, for a chunk of windows."""
     return images
 
 
@@ -49,38 +52,33 @@ def look(
 ) -> Tensor:
     """Takes one glimpse at each location; see `saccade.retina.Retina.look`."""
     channels, height, width = ready.shape[1:]
-    count, g, scales = len(locations), retina.size, retina.scales
-    device = images.device
+    count, g, scales, device = len(locations), retina.size, retina.scales, images.device
     if image_index is None:
-        image_index = torch.arange(count, device=device)
+        plane = torch.arange(count * channels, device=device).view(count, channels)
     else:
         check_index(image_index, len(images))
-    starts = window_starts(locations, g, scales, retina.factor, height, width)
-    plane = image_index[:, None] * channels + torch.arange(channels, device=device)
-    plane *= height * width  # (N, C)
+        plane = image_index[:, None] * channels + torch.arange(channels, device=device)
+    plane = plane.mul_(height * width)  # where in memory each channel of each image starts
     out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
     nested = g % 2 == 0
     for scale in [scales - 1] if nested else range(scales):
-        inner = range(scale + 1) if nested else [scale]
+        inner = range(0 if nested else scale, scale + 1)
         side = retina.sides[scale]
+        starts = window_starts(locations, side, 1, 1, height, width)[:, 0]
         step = max(1, CHUNK // (channels * side * side * ready.element_size()))
-        for begin in range(0, count, step):
-            end = min(begin + step, count)
-            windows = _copy(ready, plane[begin:end], starts[begin:end, scale], side)
-            for s in range(scale + 1):
-                if s:
-                    windows = _halve(windows)
-                if s in inner:
-                    edge = (windows.shape[-1] - g) // 2
-                    middle = windows[..., edge : edge + g, edge : edge + g]
-                    out[begin:end, s] = middle.view(end - begin, channels, g, g)
+        begin = 0
+        for windows in _copy(ready, plane, starts, side, step):
+            end = begin + len(windows) // channels
+            for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
+                out[begin:end, s] = cells.view(end - begin, channels, g, g)
+            begin = end
     full = 255.0 if ready.dtype == torch.uint8 else 1.0
     areas = [full * 4**s for s in range(scales)]
     out.div_(torch.tensor(areas, dtype=torch.float32, device=device).view(-1, 1, 1, 1))
     return out.to(dtype)
 
 
-def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
+def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int, step: int) -> Iterator[Tensor]:
     """Windows out of the images, zero outside.
 
     Args:
@@ -88,51 +86,93 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
         plane: `(N, C)`, where in memory each channel of each image to look at starts.
         starts: `(N, 2)`, first pixel of each window, (x, y).
         side: Of a window, in pixels; no more than there are pixels in all images.
+        step: How many of the N to copy at a time.
 
-    Returns:
-        `(N * C, side, side)`.
+    Yields:
+        `(step * C, side, side)`, or fewer at the end: scratch memory, the same each time.
     """
-    height, width = images.shape[-2:]
-    steps = torch.arange(side, device=images.device)
+    if not len(starts):
+        return
+    (height, width), channels = images.shape[-2:], plane.shape[1]
     (x_low, y_low), (x_high, y_high) = (end.tolist() for end in starts.aminmax(dim=0))
-    xs, ys = starts[:, :1], starts[:, 1:] + steps  # (N, 1) and (N, side)
-    crosses = y_low < 0 or y_high + side > height
-    rows = ys.clamp(0, height - 1) if crosses else ys
-    runs = (plane[..., None] + (rows * width + xs)[:, None]).view(-1)  # (N * C * side,)
-    # Beside the image a run goes on into its neighbor rows, and these are put out below. Only at
-    # both ends of memory it has to be moved to stay inside, and its pixels then back again.
-    last = images.numel() - side
-    low, high = (int(end) for end in runs.aminmax())
-    inside = runs if low >= 0 and high <= last else runs.clamp(0, last)
-    every = images.view(-1).as_strided((last + 1, side), (1, 1))  # all runs of `side` pixels
-    windows = every.index_select(0, inside)
-    if inside is not runs:
-        moved = (inside != runs).nonzero()[:, 0]
-        pixels = (runs[moved, None] + steps).clamp_(0, images.numel() - 1)
-        windows[moved] = images.view(-1)[pixels]
+    steps = torch.arange(side, device=images.device)
+    xs, rows = starts[:, :1], starts[:, 1:] + steps  # (N, 1) and (N, side)
+    beyond = keep = moved = None
+    if y_low < 0 or y_high + side > height:
+        beyond = (rows < 0).logical_or_(rows >= height)
+        rows.clamp_(0, height - 1)
+    runs = (rows.mul_(width).add_(xs)[:, None] + plane[..., None]).flatten(1)  # (N, C * side)
     wide = torch.int64 if side * images.element_size() % 8 == 0 else torch.uint8
-    if crosses:
-        outside = (rows != ys)[:, None].expand(-1, plane.shape[1], -1).reshape(-1)
-        windows.view(wide).index_fill_(0, outside.nonzero()[:, 0], 0)
-    windows = windows.view(len(starts), -1, side)
+    last = images.numel() - side
     if x_low < 0 or x_high + side > width:
+        # A run goes on into its neighbor rows there, and these are put out. Only at both ends of
+        # memory it has to be moved to stay inside, and its pixels then back again.
         columns = xs + steps
-        keep = ((columns >= 0) & (columns < width)).to(torch.uint8).neg_()  # 255 or 0
-        keep = keep.repeat_interleave(images.element_size(), 1).view(wide)
-        windows.view(wide).bitwise_and_(keep[:, None])
-    return windows.view(-1, side, side)
+        keep = (columns >= 0).logical_and_(columns < width).to(torch.uint8).neg_()  # 255 or 0
+        keep = keep.repeat_interleave(images.element_size(), 1).view(wide)[:, None]
+        low, high = (int(end) for end in runs.aminmax())
+        if low < 0 or high > last:
+            moved, runs = runs, runs.clamp(0, last)
+    every = images.view(-1).as_strided((last + 1, side), (1, 1))  # all runs of `side` pixels
+    for begin in range(0, len(starts), step):
+        some = slice(begin, begin + step)
+        number = len(starts[some])
+        windows = scratch("windows", (number * channels * side, side), images.dtype)
+        torch.index_select(every, 0, runs[some].view(-1), out=windows)
+        if moved is not None:
+            which = (moved[some] != runs[some]).view(-1).nonzero()[:, 0]
+            pixels = (moved[some].view(-1)[which, None] + steps).clamp_(0, images.numel() - 1)
+            windows[which] = images.view(-1)[pixels]
+        lanes = windows.view(wide).view(number, channels * side, -1)
+        if keep is not None:
+            lanes.bitwise_and_(keep[some])
+        if beyond is not None:
+            outside = beyond[some].repeat(1, channels).view(-1).nonzero()[:, 0]
+            lanes.flatten(0, 1).index_fill_(0, outside, 0)
+        yield windows.view(-1, side, side)
 
 
-def _halve(windows: Tensor) -> Tensor:
-    """Adds the cells of `(M, n, n)` up two by two, to `(M, n/2, n/2)`; may spoil its input."""
-    n = windows.shape[-1]
-    if windows.dtype == torch.uint8:  # two of them lie in one int16
-        pairs = windows.view(torch.int16)
-        odd = (pairs >> 8).bitwise_and_(255)
-        pairs = pairs.sub_(odd, alpha=255).view(-1, n // 2, 2, n // 2)  # even + 256 odd - 255 odd
-        return pairs[:, :, 0] + pairs[:, :, 1]
-    rows = windows.view(-1, n // 2, 2, n)
-    rows = rows[:, :, 0] + rows[:, :, 1]
-    if windows.dtype == torch.int16:  # the upper half of the product is the sum of both
-        return rows.view(torch.int32).mul_(0x00010001).bitwise_right_shift_(16)
-    return rows[..., ::2] + rows[..., 1::2]
+def _pool(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
+    """Adds up the cells of some scales of `(M, n, n)` windows, the middle `(M, g, g)` of each.
+
+    Windows of bytes are spoiled.
+    """
+    return (_pool_bytes if windows.dtype == torch.uint8 else _pool_floats)(windows, g, scales)
+
+
+def _pool_floats(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
+    for s in range(scales[-1] + 1):
+        if s:
+            rows = _add_rows(windows, f"rows {s}")
+            n = rows.shape[1]
+            windows = scratch(f"cells {s}", (len(rows), n, n), rows.dtype)
+            torch.add(rows[..., ::2], rows[..., 1::2], out=windows)
+        if s in scales:
+            edge = (len(windows[0]) - g) // 2
+            yield windows[:, edge : edge + g, edge : edge + g]
+
+
+def _pool_bytes(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
+    # Pixels are added two by two, then rows alone: the neighbors in a row, 2**(s-1) of them to a
+    # cell, are added up for the middle only.
+    sums = windows
+    for s in range(scales[-1] + 1):
+        if s == 1:  # two pixels lie in one int16: even + 256 odd, less 255 odd
+            pairs = windows.view(torch.int16)
+            odd = scratch("odd", tuple(pairs.shape), torch.int16)
+            torch.bitwise_right_shift(pairs, 8, out=odd).bitwise_and_(255)
+            pairs.sub_(odd, alpha=255)
+            sums = _add_rows(pairs, "rows 1")
+        elif s:
+            sums = _add_rows(sums, f"rows {s}")
+        if s in scales:
+            cell = 2 ** max(0, s - 1)
+            edge = (sums.shape[1] - g) // 2
+            yield add_across(sums[:, edge : edge + g, edge * cell : (edge + g) * cell], cell)
+
+
+def _add_rows(sums: Tensor, name: str) -> Tensor:
+    """Adds up rows two by two, `(M, 2n, w)` to `(M, n, w)` in scratch memory of that name."""
+    pairs = sums.unflatten(1, (-1, 2))
+    half = scratch(name, (len(sums), pairs.shape[1], pairs.shape[3]), sums.dtype)
+    return torch.add(pairs[:, :, 0], pairs[:, :, 1], out=half)
