@@ -168,6 +168,7 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "rollouts": 1,
         "errors": errors,
         "by_glimpse": [round(sum(each) / len(each), 4) for each in by_glimpse] if row.gaze else [],
+        "curves": each("by_glimpse") if row.gaze else [[]] * len(errors),
         "validation": each("validation"),
         "seed_numbers": each("seed"),
         "data": first["data"],
@@ -204,8 +205,66 @@ def cut_short(row: dict[str, Any], results: list[dict[str, Any]], glimpses: int)
         "interval": interval(errors),
         "errors": errors,
         "by_glimpse": row["by_glimpse"][:glimpses],
+        "curves": [result["by_glimpse"][:glimpses] for result in results],
         "validation": [result["validation_by_glimpse"][glimpses - 1] for result in results],
     }
+
+
+# What stands once for each seed of a row, in the order of `seed_numbers`.
+EACH = (
+    "seed_numbers", "errors", "curves", "validation", "updates", "images", "threads",
+    "wall_seconds",
+)  # fmt: skip
+
+
+def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """A row with the seeds of an older one besides, which were trained elsewhere or long ago.
+
+    Both are of one kind (`write_row`). Of seeds that both have the new row's count. An older row
+    of another recipe, or of other data, is let go.
+
+    Raises:
+        ValueError: If a seed was trained again whose part in the older row's means is not known.
+    """
+    alike = ("recipe", "data", "images_by_split", "test_digest", "trained_for", "complete")
+    kept = [i for i, seed in enumerate(old["seed_numbers"]) if seed not in new["seed_numbers"]]
+    if not kept or any(new[key] != old[key] for key in alike):
+        return new
+    if any(curve is None for i, curve in enumerate(old["curves"]) if i not in kept):
+        raise ValueError(
+            f"{new['task']}: seeds {new['seed_numbers']} cannot take the place of some of "
+            f"{old['seed_numbers']}; train all of those anew, or none"
+        )
+    joined = {key: new[key] + [old[key][i] for i in kept] for key in EACH}
+    order = sorted(range(len(joined["errors"])), key=joined["seed_numbers"].__getitem__)
+    joined = {key: [values[i] for i in order] for key, values in joined.items()}
+    told = sorted([new, old], key=lambda row: row["seed_numbers"])
+    # Of old seeds without a curve only the sum is known.
+    known = torch.tensor([each for each in old["curves"] if each], dtype=torch.float64).sum(0)
+    total = torch.tensor(old["by_glimpse"], dtype=torch.float64) * old["seeds"] - known
+    total += torch.tensor([each for each in joined["curves"] if each], dtype=torch.float64).sum(0)
+    errors = joined["errors"]
+    return {
+        **new,
+        **joined,
+        "error": round(sum(errors) / len(errors), 4),
+        "interval": interval(errors),
+        "seeds": len(errors),
+        "by_glimpse": [round(each, 4) for each in (total / len(errors)).tolist()],
+        "commit": sorted({*new["commit"], *old["commit"]}),
+        "command": "; ".join(dict.fromkeys(row["command"] for row in told)),
+        **{key: _all_of(*(row[key] for row in told)) for key in ("versions", "hardware")},
+        **({"shipped": old["shipped"]} if "shipped" in old else {}),
+    }
+
+
+def _all_of(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Facts of two machines: where they differ, both, as text."""
+    facts = {}
+    for key in first | second:
+        values = dict.fromkeys(each[key] for each in (first, second) if key in each)
+        facts[key] = "; ".join(map(str, values)) if len(values) > 1 else next(iter(values))
+    return facts
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -218,12 +277,16 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     return [row for path in paths for row in json.loads(path.read_text())]
 
 
-def write_row(new: dict[str, Any], folder: Path) -> Path:
+def write_row(new: dict[str, Any], folder: Path) -> tuple[Path, dict[str, Any]]:
     """Puts a row into its task's file, in place of an older one of the same kind.
 
-    One kind is one task, budget, method, augmentation and device. Of the agents of a budget the
-    one with the least mean validation error becomes the headline. One trained for its budget is
-    not replaced by one trained for a larger.
+    Seeds that only the older one has are kept (`join_seeds`). One kind is one task, budget,
+    method, augmentation and device. Of the agents of a budget the one with the least mean
+    validation error becomes the headline. One trained for its budget is not replaced by one
+    trained for a larger.
+
+    Returns:
+        The file, and the row that now stands there.
 
     Raises:
         ValueError: If it was measured on another test set than the task's other rows.
@@ -233,13 +296,14 @@ def write_row(new: dict[str, Any], folder: Path) -> Path:
     rows = _same_test_set(path, new["test_digest"])
     old = next((row for row in rows if _key(row) == _key(new)), new)
     if new["trained_for"] > new["glimpses"] and old["trained_for"] == old["glimpses"]:
-        return path
+        return path, old
+    new = join_seeds(new, old)
     rows = sorted([row for row in rows if row is not old] + [new], key=_key)
     mark_headlines(rows)
     beside = path.with_name(path.name + ".part")
     beside.write_text(json.dumps(rows, indent=1) + "\n")
     beside.replace(path)
-    return path
+    return path, new
 
 
 def _same_test_set(path: Path, test_digest: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The benchmark suite: trains rows by name, writes docs/results/*.json, makes the table.
 
     python scripts/benchmark.py ROW [ROW ...]        train rows, seeds side by side
+    python scripts/benchmark.py --collect ROW        write rows of the seeds that have ended
     python scripts/benchmark.py --list               the names of all rows
     python scripts/benchmark.py --table              the table, in Markdown
     python scripts/benchmark.py --table --write README.md
@@ -12,7 +13,8 @@ that sees whole scenes. Tasks and recipes: `agents/suite.py`; protocol: `agents/
 
 A seed that has ended is not trained again; one that was stopped (Ctrl-C) goes on from its
 checkpoint when the same command is given once more. `--seed S` trains one seed and writes no row:
-for seeds on several machines, whose folders are then brought together under --out.
+for seeds on several machines, whose folders are then brought together under --out. A row that is
+written keeps the seeds of the same recipe that only the older one in its place has.
 """
 
 import argparse
@@ -58,6 +60,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help="rows to train")
+    add("--collect", action="store_true", help="train nothing, write what has ended")
     add("--list", action="store_true", help="print the names of all rows")
     add("--seeds", type=int, default=0, help="seeds, from 0 on; 0: 5 for headline rows, else 3")
     add("--seed", type=int, help="train this seed alone and write no row")
@@ -153,19 +156,26 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
     if not gpu and not order.threads and jobs > 1:
         order = replace(order, threads=max(1, (cores or 1) // jobs))
     codes = run_jobs(work, order, jobs, ["--measure"] if args.measure else [])
+    return max(*codes, write_rows(rows, order, args.results))
+
+
+def write_rows(rows: list[Row], order: Order, results: Path) -> int:
+    """Writes each row of which a seed has ended; returns the exit code."""
+    code = 0
     for row in rows:
         folders = {seed: order.seed(row, seed).out for seed in range(MOST_SEEDS)}
         seeds = [seed for seed, out in folders.items() if (out / "result.json").is_file()]
         if not seeds:
+            print(f"benchmark: no seed of {row.name} has ended in {order.out}", file=sys.stderr)
             continue
         try:
             for seed in seeds:
                 check_begun(order.seed(row, seed))
-            report(row, order, seeds, args.results)
+            report(row, order, seeds, results)
         except ValueError as error:  # the other rows are written all the same
             print(f"benchmark: {error}", file=sys.stderr)
-            codes.append(2)
-    return max(codes)
+            code = 2
+    return code
 
 
 def report(row: Row, order: Order, seeds: list[int], folder: Path) -> None:
@@ -179,11 +189,14 @@ def report(row: Row, order: Order, seeds: list[int], folder: Path) -> None:
     words = ["python", "scripts/benchmark.py", row.name, "--seeds", str(max(seeds) + 1)]
     machine = ["--device", first["device"], "--threads", str(first["threads"])]
     new = make_row(row, results, shlex.join(words + order.words() + machine))
-    path = write_row(new, folder)
+    path, written = write_row(new, folder)
     for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
         if glimpses < row.glimpses:
             write_row(cut_short(new, results, glimpses), folder)
-    print(f"{row.name}: {new['error']:.2f} % {new['interval'] or ''} in {path}", flush=True)
+    said = (
+        f"{written['error']:.2f} % {written['interval'] or ''} of seeds {written['seed_numbers']}"
+    )
+    print(f"{row.name}: {said} in {path}", flush=True)
 
 
 def ship_row(args: argparse.Namespace) -> Path:
@@ -202,15 +215,17 @@ def ship_row(args: argparse.Namespace) -> Path:
         raise ValueError(f"there is no row {kind.name} in {args.results}; train it first")
     row = rows[0]
     folder = row_folder(args.out, kind.name, row["augmented"], row["device"])
-    runs = {seed: folder / f"seed-{seed}" for seed in row["seed_numbers"]}
-    results = {seed: read_json(run / "result.json") for seed, run in runs.items()}
-    if [each["error"] for each in results.values()] != row["errors"]:
-        raise ValueError(f"{folder} and the row in {args.results} differ; train the row again")
-    best = min(results, key=lambda seed: (results[seed]["validation"], seed))
+    best = min(zip(row["validation"], row["seed_numbers"], strict=True))[1]
+    run = folder / f"seed-{best}"
+    if not (run / "result.json").is_file():
+        raise ValueError(f"seed {best} has the least validation error, but {run} is not there")
+    result = read_json(run / "result.json")
+    if result["error"] != row["errors"][row["seed_numbers"].index(best)]:
+        raise ValueError(f"{run} and the row in {args.results} differ; train the row again")
     torch.set_num_threads(1)
-    splits = load_data(args.data or read_config(runs[best] / "config.json").data)
-    path = ship(row, runs[best], results[best], splits, args.weights)
-    shipped = {"name": kind.name, "seed": best, "error": results[best]["error"]}
+    splits = load_data(args.data or read_config(run / "config.json").data)
+    path = ship(row, run, result, splits, args.weights)
+    shipped = {"name": kind.name, "seed": best, "error": result["error"]}
     write_row(row | {"shipped": shipped}, args.results)
     return path
 
@@ -231,6 +246,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(make_table(read_rows(args.results)))
         elif not args.rows:
             raise ValueError("name a row, such as centered-28-6g; --list prints all of them")
+        elif args.collect:
+            return write_rows([find_row(name) for name in args.rows], order, args.results)
         elif args.seed is None:
             return train_rows([find_row(name) for name in args.rows], order, args)
         else:

@@ -33,7 +33,7 @@ def agent_row(**other):
         "task": "cluttered-60", "glimpses": 8, "method": "saccade", "error": 2.0,
         "interval": [1.5, 2.5], "seeds": 5, "augmented": True, "extra_supervision": "none",
         "device": "cpu", "headline": True, "complete": True, "validation": [2.0],
-        "test_digest": "abc", "by_glimpse": [], "errors": [],
+        "test_digest": "abc", "by_glimpse": [], "errors": [], "curves": [], "seed_numbers": [],
     }  # fmt: skip
     return row | {"trained_for": (row | other)["glimpses"]} | other
 
@@ -56,7 +56,7 @@ def test_a_row_takes_the_place_of_its_own_kind(tmp_path):
     write_row(agent_row(), tmp_path)
     write_row(agent_row(augmented=False, validation=[3.0]), tmp_path)
     write_row(agent_row(device="cuda", validation=[1.0]), tmp_path)
-    path = write_row(agent_row(error=1.5), tmp_path)
+    path, _ = write_row(agent_row(error=1.5), tmp_path)
     rows = json.loads(path.read_text())
     assert len(rows) == 3
     assert [row["device"] for row in rows if row["headline"]] == ["cuda"]
@@ -82,10 +82,53 @@ def test_a_smaller_budget_is_read_early_unless_an_agent_was_trained_for_it(tmp_p
     assert "| for 3, to the end |" in make_table([early])
     own = agent_row(glimpses=2, error=5.0)
     for row in (early, own, early):  # in whatever order they come
-        path = write_row(row, tmp_path)
+        path, _ = write_row(row, tmp_path)
     assert json.loads(path.read_text()) == [own]
     write_row(whole, tmp_path)
     assert [row["headline"] for row in read_rows(tmp_path)] == [True, True]
+
+
+def seeds_row(curves, commit="a", machine="first", **other):
+    """A row of some seeds, by what each had after one and two glimpses; None where not known."""
+    numbers = list(curves)
+    known = [curve for curve in curves.values() if curve]
+    return agent_row(
+        glimpses=2, seed_numbers=numbers, seeds=len(numbers), curves=list(curves.values()),
+        errors=[c[-1] if c else 9.0 for c in curves.values()],
+        by_glimpse=np.mean(known, 0).round(4).tolist(), commit=[commit], command=f"train {numbers}",
+        hardware={"cpu": machine, "gpu": None}, versions={"torch": "2"}, recipe={"lr": 1},
+        data="mnist", images_by_split={}, **{key: [10 + n for n in numbers] for key in (
+            "validation", "updates", "images", "threads", "wall_seconds")},
+    ) | other  # fmt: skip
+
+
+def test_seeds_that_were_trained_elsewhere_are_kept(tmp_path):
+    write_row(seeds_row({0: [8.0, 2.0], 2: [7.0, 3.0]}) | {"shipped": {"seed": 0}}, tmp_path)
+    new = seeds_row({1: [6.0, 1.0], 2: [5.0, 2.5]}, commit="b", machine="second")
+    path, row = write_row(new, tmp_path)
+    assert json.loads(path.read_text()) == [row]
+    assert (row["seed_numbers"], row["seeds"]) == ([0, 1, 2], 3)
+    assert row["errors"] == [2.0, 1.0, 2.5]
+    assert (row["error"], row["interval"]) == (1.8333, interval([2.0, 1.0, 2.5]))
+    assert row["curves"] == [[8.0, 2.0], [6.0, 1.0], [5.0, 2.5]]
+    assert row["by_glimpse"] == [6.3333, 1.8333]
+    assert row["validation"] == row["wall_seconds"] == [10, 11, 12]
+    assert (row["commit"], row["shipped"]) == (["a", "b"], {"seed": 0})
+    assert row["hardware"] == {"cpu": "first; second", "gpu": None}
+    assert row["command"] == "train [0, 2]; train [1, 2]"
+    other = seeds_row({5: [4.0, 0.5]}, recipe={"lr": 2})
+    assert write_row(other, tmp_path)[1]["seed_numbers"] == [5], "another recipe begins anew"
+
+
+def test_the_mean_curve_needs_no_curve_of_seeds_that_stay(tmp_path):
+    old = seeds_row({0: [8.0, 2.0], 1: None, 2: None}) | {"by_glimpse": [9.0, 3.0]}
+    write_row(old, tmp_path)
+    row = write_row(seeds_row({0: [6.0, 1.0], 3: [4.0, 2.0]}), tmp_path)[1]
+    # Of 3 * 9 = 27 and 3 * 3 = 9 seed 0 had 8 and 2.
+    assert row["by_glimpse"] == [(19 + 6 + 4) / 4, (7 + 1 + 2) / 4]
+    with pytest.raises(ValueError, match="train all of those anew, or none"):
+        write_row(seeds_row({1: [6.0, 1.0]}), tmp_path)
+    assert read_rows(tmp_path) == [row]
 
 
 def test_the_table_has_the_papers_numbers_beside_ours():
@@ -117,7 +160,7 @@ ROWS = read_rows(ROOT / "docs/results")
 KEYS = {
     "task": str, "glimpses": int, "method": str, "error": float, "seeds": int, "augmented": bool,
     "device": str, "headline": bool, "command": str, "commit": list, "versions": dict,
-    "hardware": dict, "wall_seconds": list, "errors": list,
+    "hardware": dict, "wall_seconds": list, "errors": list, "curves": list,
 }  # fmt: skip
 
 

@@ -72,17 +72,18 @@ def test_the_seed_with_the_least_validation_error_is_shipped(place, weights):
 def test_the_choice_follows_validation_against_the_test(place, tmp_path):
     (row,) = read_rows(place / "results")
     folder = row_folder(place / "runs", ROW.name, row["augmented"], "cpu")
-    path = [folder / f"seed-{seed}" / "result.json" for seed in range(2)]
-    kept = [read_json(each) for each in path]
-    try:
-        for worse in range(2):
-            for seed in range(2):
-                write_json(path[seed], kept[seed] | {"validation": 50.0 + (seed == worse)})
-            assert ship_by_command(place, tmp_path) == 0
-            assert shipped.read(ROW.name, tmp_path)[1]["seed"] == 1 - worse
-    finally:
-        for seed in range(2):
-            write_json(path[seed], kept[seed])
+    for worse in range(2):
+        write_row(row | {"validation": [50.0 + (seed == worse) for seed in range(2)]}, tmp_path)
+        assert ship_by_command(place, tmp_path, "--results", str(tmp_path)) == 0
+        assert shipped.read(ROW.name, tmp_path)[1]["seed"] == 1 - worse
+    # The one to ship was trained elsewhere, and is not here.
+    away = row | {"seed_numbers": [0, 7], "validation": [51.0, 50.0]}
+    (tmp_path / f"{ROW.task}.json").unlink()
+    write_row(away, tmp_path)
+    with pytest.raises(ValueError, match=f"seed 7 .* {folder / 'seed-7'} is not there"):
+        benchmark.ship_row(benchmark.options(
+            ["--ship", ROW.name, "--out", str(place / "runs"), "--results", str(tmp_path)]
+        ))  # fmt: skip
 
 
 def test_evaluate_gives_the_tables_number_again(place, weights, tmp_path, capsys):
