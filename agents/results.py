@@ -252,19 +252,24 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         "seeds": len(errors),
         "by_glimpse": [round(each, 4) for each in (total / len(errors)).tolist()],
         "commit": sorted({*new["commit"], *old["commit"]}),
-        "command": "; ".join(dict.fromkeys(row["command"] for row in told)),
-        **{key: _all_of(*(row[key] for row in told)) for key in ("versions", "hardware")},
+        "command": _all_of(*(row["command"] for row in told)),
+        "train_command": told[0].get("train_command"),
+        **{
+            facts: {
+                key: _all_of(*(row[facts].get(key, "not recorded") for row in told))
+                for key in new[facts]
+            }
+            for facts in ("versions", "hardware")
+        },
         **({"shipped": old["shipped"]} if "shipped" in old else {}),
     }
 
 
-def _all_of(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Facts of two machines: where they differ, both, as text."""
-    facts = {}
-    for key in first | second:
-        values = dict.fromkeys(each[key] for each in (first, second) if key in each)
-        facts[key] = "; ".join(map(str, values)) if len(values) > 1 else next(iter(values))
-    return facts
+def _all_of(first: Any, second: Any) -> Any:
+    """What two rows say, where they say the same; else all of it, as text."""
+    if first == second:
+        return first
+    return "; ".join(dict.fromkeys(f"{first}; {second}".split("; ")))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -116,6 +116,7 @@ def test_seeds_that_were_trained_elsewhere_are_kept(tmp_path):
     assert (row["commit"], row["shipped"]) == (["a", "b"], {"seed": 0})
     assert row["hardware"] == {"cpu": "first; second", "gpu": None}
     assert row["command"] == "train [0, 2]; train [1, 2]"
+    assert write_row(new, tmp_path)[1] == row, "once more is the same"
     other = seeds_row({5: [4.0, 0.5]}, recipe={"lr": 2})
     assert write_row(other, tmp_path)[1]["seed_numbers"] == [5], "another recipe begins anew"
 
