@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from saccade.agents.checkpoint import describe_machine, read_json, write_json
 from saccade.agents.config import TrainConfig, read_config, thread_count
 from saccade.agents.evaluate import digest, figures
+from saccade.agents.measure import measure, round_weights, seed_result
 from saccade.agents.references import count_right, reference_updates, train_reference
 from saccade.agents.reinforce import make_scenes
-from saccade.agents.results import measure, round_weights, seed_result
 from saccade.agents.run import choose_device
 from saccade.agents.suite import TASKS, Row, row_config, train_arguments
 from saccade.data import load as load_data

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from saccade.agents import evaluate as evaluation
-from saccade.agents import optimize, references, results
+from saccade.agents import measure, optimize, references
 from saccade.agents.config import PRESETS, read_config
 from saccade.agents.evaluate import digest
 from saccade.agents.gaze import SCRIPTS
@@ -210,12 +210,12 @@ def test_the_number_is_that_of_the_stored_weights_at_the_mode(order, monkeypatch
     assert found["by_glimpse"] == pytest.approx(
         [100 - 100 * each for each in summary["accuracy"]["learned"]], abs=1e-3
     )
-    assert results.measure(folder)["correct"] == found["correct"]
+    assert measure.measure(folder)["correct"] == found["correct"]
     (folder / "summary.json").write_text(
         json.dumps(summary | {"accuracy": {"learned": [1 - found["error"] / 200]}})
     )
     with pytest.raises(RuntimeError, match="but its summary says"):
-        results.measure(folder)
+        measure.measure(folder)
 
 
 def test_what_was_cut_short_is_marked(order):
