@@ -25,6 +25,7 @@ class Nested : Eye<Pixel> {
     static constexpr int64_t max_levels = 5, together = 8, soon = 16;
 
     const int64_t levels, side, edge;  // the finest window starts at `edge` in the widest
+    const bool far;  // whether a glimpse is too much memory to ask for ahead of its turn
     std::vector<unsigned char> ramp;
     const int64_t pitch;
     std::vector<Pixel> keep, band;
@@ -59,6 +60,8 @@ class Nested : Eye<Pixel> {
     void put(int64_t level, int64_t r, Means means) {
         const int64_t n = g;
         float* const to = out + level * w.channels * n * n + r * n;
+        if (far)
+            for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(to + 8 * n + i, 1);
         for (int64_t i = 0; i < n; i += together) {
             if (i + together <= (n - r) * n) {
                 means(i, to + i);
@@ -206,6 +209,7 @@ class Nested : Eye<Pixel> {
           levels(work.scales - 1),
           side(work.size << (work.scales - 1)),
           edge(((work.size << (work.scales - 1)) - work.size) / 2),
+          far(numbers() >= 4096),
           pitch(((work.size << (work.scales - 1)) + 2 * K::block + 63) & ~(int64_t)63) {
         const int64_t length = side + 2 * K::block + 64;
         band.resize(pitch << levels);
@@ -223,7 +227,7 @@ class Nested : Eye<Pixel> {
         for (int64_t n = from; n < to; n++) {
             if (n + ahead < to) {
                 fetch(n + ahead, this->window(n + ahead, side));
-                if (numbers() < 4096) fetch_room(n + ahead);
+                if (!far) fetch_room(n + ahead);
             }
             v = this->window(n, side);
             look(n);
