@@ -159,12 +159,11 @@ def _pool_bytes(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
     for s in range(scales[-1] + 1):
         if s == 1:  # two pixels lie in one int16: even + 256 odd, less 255 odd
             pairs = windows.view(torch.int16)
-            odd = scratch("odd", tuple(pairs.shape), torch.int16)
+            odd = scratch("other", tuple(pairs.shape), torch.int16)
             torch.bitwise_right_shift(pairs, 8, out=odd).bitwise_and_(255)
-            pairs.sub_(odd, alpha=255)
-            sums = _add_rows(pairs, "rows 1")
-        elif s:
-            sums = _add_rows(sums, f"rows {s}")
+            sums = pairs.sub_(odd, alpha=255)
+        if s:  # to and fro between two pieces of memory: what is in one is needed no more
+            sums = _add_rows(sums, "other" if s % 2 else "windows")
         if s in scales:
             cell = 2 ** max(0, s - 1)
             edge = (sums.shape[1] - g) // 2
