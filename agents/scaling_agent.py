@@ -16,11 +16,10 @@ import copy
 import math
 from typing import NamedTuple
 
-import cv2
 import torch
 from torch import Tensor, nn
 
-from saccade.agents.dense import fold_norms
+from saccade.agents.dense import fold_norms, shrink
 from saccade.agents.objectives import (
     cross_entropies,
     dense_rewards,
@@ -216,9 +215,7 @@ def coarse_look(images: Tensor) -> Tensor:
 
     Scenes smaller than the grid are interpolated.
     """
-    way = cv2.INTER_AREA if images.shape[-1] >= GRID else cv2.INTER_LINEAR
-    cells = [cv2.resize(each, (GRID, GRID), interpolation=way) for each in images[:, 0].numpy()]
-    return torch.stack([torch.from_numpy(each) for each in cells])[:, None]
+    return shrink(images, GRID)
 
 
 def episode_loss(played: Episodes, labels: Tensor, rollouts: int) -> tuple[Tensor, Tensor]:

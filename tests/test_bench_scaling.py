@@ -25,6 +25,8 @@ from saccade.agents.scaling_train import (
 )
 from saccade.data import Splits
 from saccade.digits import draw_digits
+from saccade.kernels import KERNELS
+from saccade.retina import Retina
 
 SCRIPT = Path(__file__).parent.parent / "scripts/bench_scaling.py"
 KEYS = {
@@ -82,6 +84,20 @@ def test_crops_are_around_the_true_place():
 def test_shrinking_takes_means():
     image = torch.tensor([[0, 4, 8, 8], [4, 8, 8, 8], [1, 1, 0, 0], [1, 1, 0, 0]]).byte()
     assert shrink(image[None, None], 2)[0, 0].tolist() == [[4, 8], [1, 0]]
+
+
+@pytest.mark.parametrize(("side", "factor"), [(9, 5), (24, 8), (128, 16), (16, 32), (3, 64)])
+def test_what_the_retina_shrinks_is_opencvs_bytes(side, factor, monkeypatch):
+    shape = (2, 1, side * factor, side * factor)
+    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(side)).byte()
+    images[0, 0, ::2], images[0, 0, 1::2] = 3, 4  # means of 3.5, to be rounded to the even one
+    if reason := KERNELS["compiled"].refusal(images, Retina(side, 2, factor)):
+        pytest.skip(reason)
+    seen = shrink(images, side)
+    monkeypatch.setenv("SACCADE_COMPILED", "0")
+    assert torch.equal(seen, shrink(images, side))
+    assert seen.unique().numel() > 1
+    assert set(seen[0].unique().tolist()) <= {3, 4}
 
 
 def test_the_agent_reads_as_much_at_every_side(agent, plate_maker):
