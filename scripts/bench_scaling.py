@@ -7,7 +7,8 @@ saccadic agent, a family of small fully convolutional networks, and a network on
 true place (`agents/scaling.py` defines what is measured). Weights that are missing from
 docs/results/scaling are trained first, in runs/scaling, and can be taken up again; so can the
 errors. Without --quick it writes docs/results/scaling.json, docs/scaling.png and the table of
-docs/scaling.md. --quick takes choices and errors from docs/results/scaling.json and only times.
+docs/scaling.md. --quick takes choices and errors from docs/results/scaling.json and only times the
+agent and the chosen; --retime likewise times all systems, and writes what a whole run does.
 """
 
 import argparse
@@ -153,7 +154,7 @@ def renamed(rows: list[Row], method: str, choice: str, side: int, equal: bool | 
 
 
 def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
-    """Times the agent and the chosen; choices and errors are those of the stored rows."""
+    """Times systems again, with --quick the agent and the chosen; errors are the stored rows'."""
     known = {(r["series"], r["background"], r["side"], r["method"]): r for r in stored}
     rows: list[Row] = []
     for series in args.series:
@@ -162,20 +163,24 @@ def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
             for row in stored
             if row["series"] == series and row["choice"]
         }
-        names = {"saccade", "crop-cnn"} | {choice for choice, _, _ in pairs.values()}
-        systems = scaling.load_systems(series, args.weights, names)
+        chosen = {"saccade", "crop-cnn"} | {choice for choice, _, _ in pairs.values()}
+        systems = scaling.load_systems(series, args.weights, chosen if args.quick else None)
         fresh = measure(series, systems, args, errors=False)
         for row in fresh:
             old = known.get((series, row["background"], row["side"], row["method"]), {})
             kept = ("error", "interval", "glimpses", "scenes")
             row |= {name: old[name] for name in kept if name in old}
-            row |= {f"errors_{name}": old[name] for name in ("data", "photos") if name in old}
+            for name in ("data", "photos", "commit", "hardware"):
+                if name in old:  # of the run that counted the errors
+                    row[f"errors_{name}"] = old.get(f"errors_{name}", old[name])
             row["errors_from"] = "docs/results/scaling.json"
         rows += fresh
+        if not args.quick:
+            continue
         for (background, method), (choice, side, equal) in pairs.items():
             here = [row for row in fresh if row["background"] == background]
             rows += renamed(here, method, choice, side, equal)
-    return rows
+    return rows if args.quick else rows + pair(rows)
 
 
 def commit() -> str | None:
@@ -210,6 +215,7 @@ def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="time only, choices as stored")
+    parser.add_argument("--retime", action="store_true", help="time all, errors as stored")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     parser.add_argument("--scenes", type=int, default=500, help="test scenes at each side")
     parser.add_argument("--close-scenes", type=int, default=1500, help="... where it is close")
@@ -225,9 +231,9 @@ def main() -> None:
     cv2.setNumThreads(args.threads)
     args.data = args.data or default_data()
     args.seconds = args.seconds or (3.0 if args.quick else 15.0)
-    if args.quick:
+    if args.quick or args.retime:
         if not RESULTS.exists():
-            parser.error(f"--quick reads {RESULTS}, which is not there: run it without --quick")
+            parser.error(f"--quick and --retime read {RESULTS}, which is not there")
         rows = time_again(args, json.loads(RESULTS.read_text()))
     else:
         rows = []

@@ -291,15 +291,21 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     assert {(row["side"], row["scenes"]) for row in rows} == {(100, 6), (128, 8)}
 
     (tmp_path / "stored.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(sys, "argv", [*words, "--quick", "--json", str(out)])
-    bench.main()
-    again = json.loads(out.read_text())
-    assert all(set(row) >= KEYS for row in again)
     before = {(r["background"], r["side"], r["method"]): r for r in rows}
-    for new in again:
-        old = before[new["background"], new["side"], new["method"]]
-        assert (new["error"], new["choice"]) == (old["error"], old["choice"])
-        assert (new["scenes"], new["errors_data"]) == (old["scenes"], old["data"])
+    for kind in ("--quick", "--retime"):
+        monkeypatch.setattr(sys, "argv", [*words, kind, "--json", str(out)])
+        bench.main()
+        again = json.loads(out.read_text())
+        assert all(set(row) >= KEYS for row in again)
+        timed = {row["method"] for row in again}
+        assert timed >= (methods if kind == "--retime" else {"saccade", "cnn-equal-cost"})
+        for new in again:
+            if kind == "--retime" and new["method"] == "cnn-equal-cost":
+                continue  # which is chosen depends on the times
+            old = before[new["background"], new["side"], new["method"]]
+            assert (new["error"], new["choice"]) == (old["error"], old["choice"])
+            assert (new["scenes"], new["errors_data"]) == (old["scenes"], old["data"])
+            assert new["errors_commit"] == old["commit"]
 
     page = tmp_path / "page.md"
     page.write_text(f"a\n{MARKS[0]}\nold\n{MARKS[1]}\nb\n")
