@@ -118,7 +118,7 @@ def fold_norms(layers: nn.Sequential) -> nn.Sequential:
 def shrink(images: Tensor, side: int) -> Tensor:
     """Resizes `(N, 1, H, W)` uint8 square scenes, by area, interpolated where `side` is larger.
 
-    To a whole fraction of a quarter or less it is one look by a retina whose window is the scene,
+    To a fifth or less, by a whole factor, it is one look by a retina whose window is the scene,
     where that is compiled: OpenCV's very bytes, several times faster.
     """
     wide = images.shape[-1]

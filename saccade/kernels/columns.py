@@ -132,6 +132,5 @@ def look(
         for s, side in enumerate(sides):
             read = every[s].index_select(0, runs[s, begin:end].view(-1)).view(-1, g + 1, side)
             cells = add_across(read[:, 1:] - read[:, :-1], 2**s)
-            out[begin:end, s].copy_(cells.view(-1, channels, g, g))
-        out[begin:end].div_(area.view(-1, 1, 1, 1))
+            torch.div(cells.view(-1, channels, g, g), area[s], out=out[begin:end, s])
     return out.to(dtype)

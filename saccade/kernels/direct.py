@@ -60,6 +60,9 @@ def look(
         plane = image_index[:, None] * channels + torch.arange(channels, device=device)
     plane = plane.mul_(height * width)  # where in memory each channel of each image starts
     out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
+    full = 255.0 if ready.dtype == torch.uint8 else 1.0
+    areas = [full * 4**s for s in range(scales)]
+    area = torch.tensor(areas, dtype=torch.float32, device=device)
     nested = g % 2 == 0
     for scale in [scales - 1] if nested else range(scales):
         inner = range(0 if nested else scale, scale + 1)
@@ -70,11 +73,9 @@ def look(
         for windows in _copy(ready, plane, starts, side, step):
             end = begin + len(windows) // channels
             for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
-                out[begin:end, s] = cells.view(end - begin, channels, g, g)
+                cells = cells.view(end - begin, channels, g, g)
+                torch.div(cells, area[s], out=out[begin:end, s])
             begin = end
-    full = 255.0 if ready.dtype == torch.uint8 else 1.0
-    areas = [full * 4**s for s in range(scales)]
-    out.div_(torch.tensor(areas, dtype=torch.float32, device=device).view(-1, 1, 1, 1))
     return out.to(dtype)
 
 
@@ -167,7 +168,12 @@ def _pool_bytes(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
         if s in scales:
             cell = 2 ** max(0, s - 1)
             edge = (sums.shape[1] - g) // 2
-            yield add_across(sums[:, edge : edge + g, edge * cell : (edge + g) * cell], cell)
+            middle = sums[:, edge : edge + g, edge * cell : (edge + g) * cell]
+            if cell == 8:  # the sums of four fit in 15 bits, those of eight do not
+                fours = add_across(middle, 4).int()
+                yield fours[..., ::2] + fours[..., 1::2]
+            else:
+                yield add_across(middle, cell)
 
 
 def _add_rows(sums: Tensor, name: str) -> Tensor:
