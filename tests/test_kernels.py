@@ -1,12 +1,8 @@
 """Every kernel against the slow reference and against each other."""
 
-import logging
 import pickle
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.kernels import KERNELS, choose, compiled
+from saccade.kernels import KERNELS, choose
 from saccade.kernels.scratch import scratch
 from saccade.retina import Retina
 from tests.reference import slow_glimpse
@@ -280,18 +276,6 @@ def test_a_scene_can_be_pickled():
     assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
 
 
-def test_a_scene_is_unpickled_where_there_is_no_compiler(monkeypatch):
-    retina, images = Retina(6, 3), torch.randint(0, 256, (2, 1, 30, 30)).byte()
-    if reason := KERNELS["compiled"].refusal(images, retina):
-        pytest.skip(reason)
-    scene = retina.prepare(images, kernel="compiled")
-    kept = pickle.dumps(scene)
-    monkeypatch.setenv("SACCADE_COMPILED", "0")
-    again = pickle.loads(kept)
-    assert again.kernel != "compiled"
-    assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
-
-
 def test_kernels_are_named_and_refuse_with_a_reason():
     images = torch.zeros(1, 1, 30, 30, dtype=torch.uint8)
     with pytest.raises(ValueError, match="no kernel 'fast'"):
@@ -300,54 +284,6 @@ def test_kernels_are_named_and_refuse_with_a_reason():
         Retina(6, 2).prepare(images, kernel="crop")
     assert choose(images, Retina(6, 1), 8, "torch") not in ("compiled", "fused")
     assert choose(images.double(), Retina(6, 3), 8, "auto") != "compiled"
-
-
-@pytest.mark.parametrize("command", ["/no/such/compiler", "g++ 'unbalanced"])
-def test_without_a_compiler_another_kernel_serves_and_it_is_said_once(
-    command, tmp_path, monkeypatch, caplog
-):
-    images, retina = torch.randint(0, 256, (2, 1, 30, 30)).byte(), Retina(6, 3)
-    wanted = retina.look(images, torch.zeros(2, 2))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("SACCADE_COMPILED", raising=False)
-    monkeypatch.setenv("CXX", command)
-    compiled._library.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING, logger="saccade"):
-            seen = [retina.look(images, torch.zeros(2, 2)) for _ in range(3)]
-            assert choose(images, retina, 8, "auto") != "compiled"
-        assert len(caplog.records) == 1
-        assert all(torch.equal(each, wanted) for each in seen)
-        with pytest.raises(ValueError, match="'compiled'"):
-            retina.prepare(images, kernel="compiled")
-        assert not list(tmp_path.rglob("*.so"))
-    finally:
-        compiled._library.cache_clear()
-
-
-def test_every_source_decides_under_which_name_the_library_is_kept(tmp_path, monkeypatch):
-    try:
-        compiler = compiled._compiler()
-    except compiled.NotBuilt as reason:
-        pytest.skip(str(reason))
-    sources = [Path(shutil.copy(path, tmp_path)) for path in (compiled.SOURCE, *compiled.HEADERS)]
-    monkeypatch.setattr(compiled, "SOURCE", sources[0])
-    monkeypatch.setattr(compiled, "HEADERS", sources[1:])
-    command = [*compiler, "-MM", str(sources[0])]  # lists what the build reads
-    read = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert {Path(word).name for word in read.split()[1:]} - {"\\"} == {p.name for p in sources}
-    keys = {compiled._key(compiler)}
-    for source in sources:
-        source.write_text(source.read_text() + "// another\n")
-        keys.add(compiled._key(compiler))
-    assert len(keys) == 1 + len(sources)
-
-
-def test_it_can_be_turned_off(monkeypatch):
-    images = torch.zeros(1, 1, 30, 30, dtype=torch.uint8)
-    monkeypatch.setenv("SACCADE_COMPILED", "0")
-    with pytest.raises(ValueError, match="SACCADE_COMPILED=0"):
-        Retina(6, 3).prepare(images, kernel="compiled")
 
 
 def test_crop_copies_images_that_begin_anywhere_in_memory():
