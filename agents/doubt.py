@@ -49,8 +49,6 @@ class Effort:
     Attributes:
         test: Test scenes for stopping and calibration, at most.
         validation: Validation scenes, at most.
-        drawings: Validation scenes of each image, at most: thresholds are of rare errors, and
-            another place or other clutter is another scene.
         train: Training scenes, for the learned stop rule and the fixed scanpath.
         strange: Strange scenes of each sort, and test scenes beside them.
         corrupted: Test scenes for each kind and severity of corruption.
@@ -58,8 +56,7 @@ class Effort:
     """
 
     test: int = 10_000
-    validation: int = 20_000
-    drawings: int = 4
+    validation: int = 10_000
     train: int = 16_000
     strange: int = 500
     corrupted: int = 250
@@ -94,11 +91,10 @@ def measure(
         "validation": make_scenes(config, splits.validation),
         "test": make_scenes(config, splits.test),
     }
-    drawings = 1 if config.scene == "centered" else effort.drawings
-    counts = {"validation": drawings * len(splits.validation), "test": len(splits.test)}
     keys = {
-        split: split_keys(split, count, device)[: getattr(effort, split)]
-        for split, count in counts.items()
+        split: split_keys(split, len(maker.pool), device)[: getattr(effort, split)]
+        for split, maker in makers.items()
+        if split != "train"
     }
     keys["train"] = training_keys(len(splits.train), device)[: effort.train]
     say("looking at training, validation and test scenes")

@@ -96,9 +96,8 @@ class Seen(NamedTuple):
 
 
 def look_at_split(agent: Agent, maker: SceneMaker, keys: Tensor, batch: int = 500) -> Seen:
-    """Looks at one scene for each key, of the images of a maker's pool in order, over and over."""
-    index = torch.arange(len(keys), device=keys.device) % len(maker.pool)
-    parts = []
+    """Looks at the first images of a maker's pool, one scene for each key."""
+    index, parts = torch.arange(len(keys), device=keys.device), []
     for rows, part in zip(index.split(batch), keys.split(batch), strict=True):
         parts.append(look_fully(agent, maker(rows, fold(part, "scene")), part))
-    return Seen(FullLook.cat(parts), maker.pool.labels[index])
+    return Seen(FullLook.cat(parts), maker.pool.labels[: len(keys)])

@@ -141,15 +141,6 @@ def seen_by(agent, count=40):
     return look_at_split(agent, MAKER, keys)
 
 
-def test_more_keys_than_images_are_more_scenes_of_each():
-    agent, count = make_agent(), len(POOL)
-    once, thrice = seen_by(agent, count), seen_by(agent, 3 * count)
-    assert torch.equal(thrice.labels, POOL.labels.repeat(3))
-    drawings = thrice.look.logits.unflatten(0, (3, count))
-    assert torch.allclose(drawings[0], once.look.logits, atol=1e-5)
-    assert not torch.allclose(drawings[1], drawings[0], atol=1e-2), "in other scenes"
-
-
 def test_choices_do_not_look_at_test_labels():
     agent = make_agent()
     seen = {split: seen_by(agent) for split in ("train", "validation", "test")}
