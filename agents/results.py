@@ -139,6 +139,7 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     kept = [i for i, seed in enumerate(old["seed_numbers"]) if seed not in new["seed_numbers"]]
     if not kept or any(new[key] != old[key] for key in alike):
         return new
+    old = {"curves": [None] * old["seeds"]} | old  # rows had none once
     if any(curve is None for i, curve in enumerate(old["curves"]) if i not in kept):
         raise ValueError(
             f"{new['task']}: seeds {new['seed_numbers']} cannot take the place of some of "

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.kernels import KERNELS, choose
+from saccade.kernels import KERNELS, choose, direct
 from saccade.kernels.scratch import scratch
 from saccade.retina import Retina
 from tests.reference import slow_glimpse
@@ -235,6 +235,19 @@ def test_a_refused_replacement_changes_nothing(name):
         scene.replace(white, torch.tensor([True, False, False]))
     scene.replace(white, torch.tensor([1]))
     assert retina.look(scene, torch.zeros(3, 2)).mean((1, 2, 3, 4)).gt(0).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("chunk", "runs"), [(1, 1), (2**12, 1), (1, 2**9), (2**13, 2**9)])
+def test_how_much_is_done_at_a_time_does_not_matter(chunk, runs, monkeypatch):
+    images, places = torch.randint(0, 256, (3, 2, 50, 60)).byte(), torch.rand(11, 2) * 2.6 - 1.3
+    index = torch.arange(11) % 3
+    for retina in (Retina(8, 3), Retina(5, 3)):
+        scene = retina.prepare(images, kernel="direct")
+        wanted = retina.look(scene, places, index)
+        with monkeypatch.context() as patch:
+            patch.setattr(direct, "CHUNK", chunk)
+            patch.setattr(direct, "RUNS", runs)
+            assert torch.equal(retina.look(scene, places, index), wanted)
 
 
 @pytest.mark.parametrize("name", CPU_KERNELS)

@@ -123,6 +123,10 @@ def test_seeds_that_were_trained_elsewhere_are_kept(tmp_path):
 
 def test_the_mean_curve_needs_no_curve_of_seeds_that_stay(tmp_path):
     old = seeds_row({0: [8.0, 2.0], 1: None, 2: None}) | {"by_glimpse": [9.0, 3.0]}
+    before = {key: value for key, value in old.items() if key != "curves"}  # as rows once were
+    write_row(before, tmp_path / "before")
+    row = write_row(seeds_row({3: [1.0, 3.0]}), tmp_path / "before")[1]
+    assert (row["curves"], row["by_glimpse"]) == ([None, None, None, [1.0, 3.0]], [7.0, 3.0])
     write_row(old, tmp_path)
     row = write_row(seeds_row({0: [6.0, 1.0], 3: [4.0, 2.0]}), tmp_path)[1]
     # Of 3 * 9 = 27 and 3 * 3 = 9 seed 0 had 8 and 2.

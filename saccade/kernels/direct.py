@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from saccade.retina import Retina
 
 CHUNK = 2**21  # bytes of windows at a time: they stay in the cache
+RUNS = 2**19  # rows of windows whose places in memory are found at a time
 
 
 def refusal(images: Tensor, retina: "Retina") -> str | None:
@@ -69,13 +70,14 @@ def look(
         side = retina.sides[scale]
         starts = window_starts(locations, side, 1, 1, height, width)[:, 0]
         step = max(1, CHUNK // (channels * side * side * ready.element_size()))
-        begin = 0
-        for windows in _copy(ready, plane, starts, side, step):
-            end = begin + len(windows) // channels
-            for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
-                cells = cells.view(end - begin, channels, g, g)
-                torch.div(cells, area[s], out=out[begin:end, s])
-            begin = end
+        begin, group = 0, max(step, RUNS // (channels * side))
+        for planes, corners in zip(plane.split(group), starts.split(group), strict=True):
+            for windows in _copy(ready, planes, corners, side, step):
+                end = begin + len(windows) // channels
+                for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
+                    cells = cells.view(end - begin, channels, g, g)
+                    torch.div(cells, area[s], out=out[begin:end, s])
+                begin = end
     return out.to(dtype)
 
 
