@@ -167,7 +167,8 @@ class Retina:
             n the side of the widest window; for `table` 2 bytes for each pixel of uint8 images
             (4 with cells of over 11 x 11 pixels), 8 for each pixel of float images. What is
             prepared is reused by `Scene.replace`; a look takes memory for its glimpses and, on a
-            CPU, for a chunk at a time of what it reads, a few megabytes at most.
+            CPU, for a chunk at a time of what it reads, a few megabytes at most, which
+            `direct` keeps for the next look, a piece for each thread.
 
         Raises:
             ValueError: If the images have another rank or type, or no pixels; or the kernel
