@@ -160,13 +160,14 @@ def train_rows(rows: list[Row], order: Order, args: argparse.Namespace) -> int:
 
 
 def write_rows(rows: list[Row], order: Order, results: Path) -> int:
-    """Writes each row of which a seed has ended; returns the exit code."""
+    """Writes each row of which a seed has ended; returns the exit code, 2 where one has none."""
     code = 0
     for row in rows:
         folders = {seed: order.seed(row, seed).out for seed in range(MOST_SEEDS)}
         seeds = [seed for seed, out in folders.items() if (out / "result.json").is_file()]
         if not seeds:
             print(f"benchmark: no seed of {row.name} has ended in {order.out}", file=sys.stderr)
+            code = 2
             continue
         try:
             for seed in seeds:

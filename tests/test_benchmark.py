@@ -284,6 +284,14 @@ def test_the_command_trains_rows_and_writes_them(order, tmp_path, monkeypatch, c
     capsys.readouterr()
     assert benchmark.main(["--table", *folders]) == 0
     assert "| centered-28 | 2 |" in capsys.readouterr().out
+    # What has ended is written again without training; what has not is said.
+    monkeypatch.setattr(benchmark, "run_jobs", None)
+    again = ["--results", str(tmp_path / "again")]
+    both = ["--collect", "centered-28-2g", "centered-28/fc-64", *same, *again]
+    assert benchmark.main(both) == 0
+    assert read_rows(tmp_path / "again") == rows
+    assert benchmark.main(["--collect", "centered-28-3g", *same, *again]) == 2
+    assert "no seed of centered-28-3g has ended" in capsys.readouterr().err
     # A seed that fails or is stopped now takes nothing from a row of seeds that have ended.
     monkeypatch.setattr(benchmark, "run_jobs", lambda work, *rest: [130] * len(work))
     assert benchmark.main(["centered-28-2g", "--seeds", "1", *same]) == 130
