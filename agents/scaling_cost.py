@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from saccade.agents.scaling import Row, System
 from saccade.plates import PlateScene
 
-FAST = 0.05  # seconds, for the order of timing
+FAST, SLOW = 0.005, 0.05  # seconds, for the order of timing
 
 
 @torch.inference_mode()
@@ -20,9 +20,10 @@ def time_systems(
 ) -> dict[str, tuple[float, float]]:
     """Seconds to prepare and to answer: of each scene the median, of these the mean.
 
-    Systems take turns until the time is over, so that a busy machine is busy for all, each turn
-    on the next scene and at least one turn on each. In its turn one that is fast reads several
-    times, of which the first, after the others had the caches, does not count.
+    Systems take turns until the time is over, so that a busy machine is busy for all, at least one
+    turn for each scene. In its turn one that is fast reads all scenes twice, of which the first
+    time, after the others had the caches, does not count; others read the turn's scene, after the
+    one before it where that does not take long.
 
     Args:
         systems: Who reads.
@@ -32,19 +33,23 @@ def time_systems(
     spent: dict[str, list[list[tuple[float, float]]]]
     spent = {each.name: [[] for _ in scenes] for each in systems}
     last = dict.fromkeys(spent, math.inf)
-    begun, turn = time.perf_counter(), -1  # the first turn warms up
-    while turn < len(scenes) or time.perf_counter() - begun < seconds:
-        number = turn % len(scenes)
+    begun, turn, count = time.perf_counter(), -1, len(scenes)  # the first turn warms up
+    while turn < count or time.perf_counter() - begun < seconds:
+        number = turn % count
         for each in systems:
-            slow = last[each.name] >= FAST
-            for repeat in range(1 if slow else 5):
+            took, numbers, warm = last[each.name], [number], 0
+            if took < FAST:
+                numbers, warm = [*range(count)] * 2, count
+            elif took < SLOW:
+                numbers, warm = [number - 1, number], 1
+            for place, this in enumerate(numbers):
                 start = time.perf_counter()
-                prepared = each.prepare(scenes[number])
+                prepared = each.prepare(scenes[this])
                 middle = time.perf_counter()
-                each.answer(scenes[number].images, prepared)
+                each.answer(scenes[this].images, prepared)
                 end = time.perf_counter()
-                if turn >= 0 and (repeat or slow):
-                    spent[each.name][number].append((middle - start, end - middle))
+                if turn >= 0 and place >= warm:
+                    spent[each.name][this].append((middle - start, end - middle))
             last[each.name] = end - start
         turn += 1
     return {

@@ -212,17 +212,37 @@ def test_wrong_answers_are_counted_once_and_kept(plate_maker, tmp_path):
     assert sum(calls) == 30
 
 
-def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch):
-    clock = iter(range(10**6))
-    monkeypatch.setattr("saccade.agents.scaling_cost.time.perf_counter", lambda: next(clock))
-    system = scaling.System(
-        "one", torch.nn.Linear(1, 1), lambda scenes: scenes.images,
-        lambda images, prepared: [next(clock) for _ in range(int(images.sum()))],
-        lambda side, looks: 0, lambda side: True, 0.0,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    ("tick", "answer", "turns"),
+    [(1e-4, 4.0, ["1515"]), (3e-3, 4.0, ["51", "15"]), (1.0, 6.0, ["1", "5"])],
+    ids=["fast", "between", "slow"],
+)
+def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch, tick, answer, turns):
+    clock, read, cold = iter(range(10**6)), [], []
+    monkeypatch.setattr(
+        "saccade.agents.scaling_cost.time.perf_counter", lambda: tick * next(clock)
+    )
+
+    def wait(images, prepared):  # longer after the other system
+        read.append(int(images))
+        for _ in range(int(images) + (2 if cold and not cold.clear() else 0)):
+            next(clock)
+
+    def other(images, prepared):
+        read.append(0)
+        cold.append(True)
+
+    systems = [
+        scaling.System(name, torch.nn.Linear(1, 1), lambda scenes: scenes.images, answers,
+                       lambda side, looks: 0, lambda side: True, 0.0)
+        for name, answers in (("other", other), ("one", wait))
+    ]  # fmt: skip
     scenes = plate_maker.at(side=100)(*scaling.part_rows("test", 1, 10))
-    ticks = [scenes._replace(images=torch.tensor([wait])) for wait in (1, 5)]
-    assert time_systems([system], ticks, 0.0) == {"one": (1.0, 4.0)}
+    ticks = [scenes._replace(images=torch.tensor(length)) for length in (1, 5)]
+    times = time_systems(systems, ticks, tick * 3000)["one"]
+    assert times == pytest.approx((tick, tick * answer), rel=1e-6)
+    ours = "".join(map(str, read)).replace("0", " ").split()
+    assert set(ours[-8:]) == set(turns)
 
 
 def test_trainings_are_taken_up_again(plate_maker, tmp_path, monkeypatch):
