@@ -219,9 +219,7 @@ def test_wrong_answers_are_counted_once_and_kept(plate_maker, tmp_path):
 )
 def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch, tick, answer, turns):
     clock, read, cold = iter(range(10**6)), [], []
-    monkeypatch.setattr(
-        "saccade.agents.scaling_cost.time.perf_counter", lambda: tick * next(clock)
-    )
+    monkeypatch.setattr("saccade.agents.scaling_cost.time.perf_counter", lambda: tick * next(clock))
 
     def wait(images, prepared):  # longer after the other system
         read.append(int(images))
