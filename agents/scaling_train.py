@@ -49,10 +49,10 @@ class Plan:
 
 PLANS = {
     ("detail", "agent"): Plan(5000),
-    ("detail", "dense"): Plan(2500),
+    ("detail", "dense"): Plan(10_000),
     ("proportional", "agent"): Plan(2500),
     ("proportional", "dense"): Plan(1500),
-    ("proportional", "small"): Plan(3000),  # of one small side: cheap, and there the best
+    ("proportional", "small"): Plan(6000),  # of one small side: cheap, and there the best
 }
 
 
