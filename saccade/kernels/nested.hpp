@@ -92,12 +92,20 @@ class Nested : Eye<Pixel> {
     // Whether row r is one of a scale's.
     bool shown(int64_t r) const { return r >= 0 && r < g; }
 
-    // Meanwhile asks for two rows whose turn comes later, block by block: memory takes only so
-    // many requests at a time, and more of them would wait for each other, and the sums for them.
+    // Meanwhile asks for two rows whose turn comes later, some blocks at a time: memory takes only so
+    // many requests at once, and more of them would wait for each other, and the sums for them.
     void pool_pixels(const Pixel* a, const Pixel* b, const Pixel* later, Sum* to) const {
-        for (int64_t i = first * K::block; i < last * K::block; i += K::block) {
+        constexpr int64_t one = K::block, four = 4 * one;  // loops that are unrolled: fewer stalls
+        const int64_t stop = last * one, width = w.width;
+        int64_t i = first * one;
+        for (; i + four <= stop; i += four) {
+            for (int64_t k = i; k < i + four; k += one) __builtin_prefetch(later + k);
+            for (int64_t k = i; k < i + four; k += one) __builtin_prefetch(later + width + k);
+            for (int64_t k = i; k < i + four; k += one) K::pool_pixels(a + k, b + k, to + k / 2);
+        }
+        for (; i < stop; i += one) {
             __builtin_prefetch(later + i);
-            __builtin_prefetch(later + w.width + i);
+            __builtin_prefetch(later + width + i);
             K::pool_pixels(a + i, b + i, to + i / 2);
         }
     }
