@@ -106,7 +106,7 @@ class TrainConfig:
     early: float = 0.0
     """Weight of the mean cross-entropy after the glimpses before the last; 0 trains the last."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    """Adam with decoupled weight decay, or plain Adam."""
+    """Adam with decoupled weight decay, or plain Adam without any."""
     lr: float = 1e-3
     """Its highest learning rate, reached after the warm-up, then lowered to 0 by a cosine."""
     weight_decay: float = 0.01

@@ -186,10 +186,13 @@ def pair(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         raise ValueError(f"runs of several tasks are not taken together: {sorted(kinds)}")
     numbers: dict[str, list[float]] = {
         "error": [r["anytime"][-1] for r in results],
-        "policy_gain": [r["policy"]["gain"] for r in results],
         "time_saved": [r["stop"]["time"]["saved"] for r in results],
         "corrupted_error": [r["corrupted"]["errors"]["saccade"]["mean"] for r in results],
     }
+    read = {(r["policy"]["readers"], r["policy"].get("reader_updates")) for r in results}
+    if len(read) == 1:  # gains with readers of their own and without do not compare
+        kind = "policy_gain" if results[0]["policy"]["readers"] == "trained" else "policy_gain_own"
+        numbers[kind] = [r["policy"]["gain"] for r in results]
     for kind in RULES:
         chosen = [r["stop"]["rules"][kind]["chosen"] for r in results]
         numbers[f"{kind}_saved"] = [each["saved"] for each in chosen]

@@ -274,7 +274,10 @@ def seeds_sheet(paired: dict[str, Any]) -> Sheet:
     """What several runs come to together."""
     names = {
         "error": "error, %",
-        "policy_gain": "learned gaze errs less than the best other by, points",
+        "policy_gain": "learned gaze errs less than the best other by, points, each with a reader "
+        "of its own",
+        "policy_gain_own": "learned gaze errs less than the best other by, points, both read by "
+        "the agent's own reader, which favors it",
         "time_saved": "time saved by the best rule, %",
         "corrupted_error": "error under corruption, %",
         "ece": "ECE",

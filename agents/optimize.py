@@ -37,9 +37,12 @@ class Optimizer:
 
     def __init__(self, config: TrainConfig, network: GazeNetwork) -> None:
         self.config, self.network = config, network
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        self.adam = kind(
-            network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
+        self.adam = (torch.optim.AdamW if decoupled else torch.optim.Adam)(
+            network.parameters(),
+            lr=config.lr,
+            weight_decay=config.weight_decay if decoupled else 0.0,
+            fused=True,
         )
         device = network.classifier.weight.device
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.

@@ -28,7 +28,7 @@ from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.gaze import Gaze
 from saccade.agents.objectives import Losses, hybrid_losses
 from saccade.agents.optimize import Optimizer
-from saccade.agents.ranks import count, share
+from saccade.agents.ranks import count, mean_over_ranks, share
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.data import ImageSet, Splits
@@ -226,6 +226,9 @@ class Reinforce:
             "reward": losses.reward.detach(),
         }
         if played.means.numel():
-            metrics["policy_spread"] = played.means.detach().std(0, correction=0).mean()
+            means = played.means.detach()
+            moments = mean_over_ranks(torch.stack([means.mean(0), means.square().mean(0)]))
+            spread = (moments[1] - moments[0].square()).clamp(min=0).sqrt()
+            metrics["policy_spread"] = spread.mean()
             metrics["clipped"] = outside.float().mean()
         return metrics

@@ -13,6 +13,7 @@ Protocol, in the order in which it is kept:
 """
 
 import json
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,13 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     """A row of `docs/results/*.json` from its seeds.
 
     Raises:
-        ValueError: If the seeds differ in recipe, test set, device, data or augmentation.
+        ValueError: If the seeds differ in recipe, length, test set, device, data or augmentation.
     """
     first = results[0]
-    for key in ("recipe", "test_digest", "device", "data", "augmented", "images_by_split"):
+    alike = ["recipe", "test_digest", "device", "data", "augmented", "images_by_split"]
+    if all(result["complete"] for result in results):
+        alike.append("updates")
+    for key in alike:
         if any(result[key] != first[key] for result in results):
             raise ValueError(f"the seeds of {row.name} differ in {key}; train them alike")
     errors = [result["error"] for result in results]
@@ -91,9 +95,9 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "wall_seconds": each("seconds"),
         "command": command,
         "train_command": first["train_command"],
-        "commit": sorted({str(commit) for commit in each("commit")}),
-        "versions": first["versions"],
-        "hardware": first["hardware"],
+        "commit": sorted({one for commit in each("commit") for one in str(commit).split(", ")}),
+        "versions": _facts(each("versions")),
+        "hardware": _facts(each("hardware")),
     }
 
 
@@ -130,14 +134,26 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """A row with the seeds of an older one besides, which were trained elsewhere or long ago.
 
     Both are of one kind (`write_row`). Of seeds that both have the new row's count. An older row
-    of another recipe, or of other data, is let go.
+    that was trained otherwise is let go, where the new one has as many seeds.
 
     Raises:
-        ValueError: If a seed was trained again whose part in the older row's means is not known.
+        ValueError: If a seed was trained again whose part in the older row's means is not known,
+            or if more would be lost than comes.
     """
-    alike = ("recipe", "data", "images_by_split", "test_digest", "trained_for", "complete")
     kept = [i for i, seed in enumerate(old["seed_numbers"]) if seed not in new["seed_numbers"]]
-    if not kept or any(new[key] != old[key] for key in alike):
+    alike = ("recipe", "images_by_split", "test_digest", "trained_for", "complete")
+    other = [key for key in alike if new[key] != old[key]]
+    if new["complete"] and {*new["updates"]} != {*old["updates"]}:
+        other.append("updates")
+    better = old["trained_for"] > old["glimpses"] == new["trained_for"]  # trained for its budget
+    fewer = new["seeds"] < old["seeds"] or new["complete"] < old["complete"]
+    if other and fewer and not better:
+        raise ValueError(
+            f"{new['task']} with {new['glimpses']} glimpses: {new['seeds']} seed(s) would take the "
+            f"place of {old['seeds']} of another training ({', '.join(other)} differ); choose "
+            "another --results, or take the older row out of its file"
+        )
+    if other or not kept:
         return new
     old = {"curves": [None] * old["seeds"]} | old  # rows had none once
     if any(curve is None for i, curve in enumerate(old["curves"]) if i not in kept):
@@ -162,16 +178,19 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         "seeds": len(errors),
         "by_glimpse": [round(each, 4) for each in (total / len(errors)).tolist()],
         "commit": sorted({*new["commit"], *old["commit"]}),
+        "data": _all_of(*(row["data"] for row in told)),
         "command": _all_of(*(row["command"] for row in told)),
         "train_command": told[0].get("train_command"),
-        **{
-            facts: {
-                key: _all_of(*(row[facts].get(key, "not recorded") for row in told))
-                for key in new[facts]
-            }
-            for facts in ("versions", "hardware")
-        },
+        **{facts: _facts([row[facts] for row in told]) for facts in ("versions", "hardware")},
         **({"shipped": old["shipped"]} if "shipped" in old else {}),
+    }
+
+
+def _facts(seeds: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is known of the machines or versions of some seeds, key by key."""
+    keys = dict.fromkeys(key for facts in seeds for key in facts)
+    return {
+        key: reduce(_all_of, [facts.get(key, "not recorded") for facts in seeds]) for key in keys
     }
 
 
@@ -246,11 +265,13 @@ def check_test_set(task: str, config: TrainConfig, folder: Path) -> None:
 def mark_headlines(rows: list[dict[str, Any]]) -> None:
     """Sets `headline`: one agent for a task and budget, by validation error, never by test error.
 
-    Equal ones: the one without augmentation.
+    One that was trained to its end goes before one that was not; of equal ones the one without
+    augmentation.
     """
 
-    def badness(row: dict[str, Any]) -> tuple[float, bool]:
-        return sum(row["validation"]) / len(row["validation"]), row["augmented"]
+    def badness(row: dict[str, Any]) -> tuple[bool, float, bool]:
+        mean = sum(row["validation"]) / len(row["validation"])
+        return not row["complete"], mean, row["augmented"]
 
     best: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:

@@ -165,6 +165,10 @@ def break_by_layout(systems: Mapping[str, System], maker: SceneMaker, count: int
         if not centered and (max(sides) > maker.side or maker.clutter_size > min(sides)):
             continue
         size = F.interpolate(pool.images.float(), sides, mode="bilinear", antialias=True)
+        if centered:  # the image is the scene: what is larger is cut, beside what is smaller is 0
+            top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
+            right, low = width - sides[1] - left, height - sides[0] - top
+            size = F.pad(size, (left, right, top, low))
         other = ImageSet(size.round().clamp(0, 255).to(torch.uint8), pool.labels, pool.classes)
         axes["size"].append((times, replace(maker, pool=other), 0))
     found: dict[str, Any] = {}

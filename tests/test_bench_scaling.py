@@ -213,11 +213,9 @@ def test_wrong_answers_are_counted_once_and_kept(plate_maker, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tick", "answer", "turns"),
-    [(1e-4, 4.0, ["1515"]), (3e-3, 4.0, ["51", "15"]), (1.0, 6.0, ["1", "5"])],
-    ids=["fast", "between", "slow"],
+    ("tick", "turns"), [(1e-4, ["1515"]), (1.0, ["1111", "5555"])], ids=["fast", "slow"]
 )
-def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch, tick, answer, turns):
+def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch, tick, turns):
     clock, read, cold = iter(range(10**6)), [], []
     monkeypatch.setattr("saccade.agents.scaling_cost.time.perf_counter", lambda: tick * next(clock))
 
@@ -238,7 +236,7 @@ def test_times_are_means_over_scenes_of_medians(plate_maker, monkeypatch, tick, 
     scenes = plate_maker.at(side=100)(*scaling.part_rows("test", 1, 10))
     ticks = [scenes._replace(images=torch.tensor(length)) for length in (1, 5)]
     times = time_systems(systems, ticks, tick * 3000)["one"]
-    assert times == pytest.approx((tick, tick * answer), rel=1e-6)
+    assert times == pytest.approx((tick, 4 * tick), rel=1e-6)
     ours = "".join(map(str, read)).replace("0", " ").split()
     assert set(ours[-8:]) == set(turns)
 

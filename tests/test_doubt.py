@@ -98,6 +98,12 @@ def test_seeds_readers_and_references(folder, capsys):
     errors = [result["anytime"][-1] for result in results]
     assert whole["together"]["error"]["values"] == errors
     assert whole["together"]["error"]["mean"] == pytest.approx(sum(errors) / 2)
+    gains = [result["policy"]["gain"] for result in results]
+    assert whole["together"]["policy_gain"]["values"] == gains
+    own = [r | {"policy": r["policy"] | {"readers": "own"}} for r in results]
+    assert "policy_gain" not in pair(own)
+    assert pair(own)["policy_gain_own"]["values"] == gains
+    assert not {"policy_gain", "policy_gain_own"} & set(pair([results[0], own[1]]))
     for result in results:
         policy = result["policy"]
         short = {name: values[-1] for name, values in policy["trained"].items()}
@@ -273,6 +279,15 @@ def test_systems_are_broken_on_the_same_scenes():
     centered = break_by_layout(systems, replace(MAKER, layout="centered"), 5)
     assert set(centered) == {"side", "size"}
     assert centered["side"]["steps"] == [28, 36, 42, 56, 84]
+    half, same, double = (given["right"][-6 + step] for step in (0, 2, 5))
+    assert centered["size"]["steps"][::2] == [0.5, 1, 1.5]
+    assert half.shape == same.shape == double.shape == (5, 1, 28, 28)
+    assert not half[..., :7, :].any()
+    assert not half[..., 21:].any()
+    middle = same[..., 7:21, 7:21].float()
+    for large, small in ((same, half[..., 7:21, 7:21].float()), (double, middle)):
+        far = F.avg_pool2d(large.float(), 2) - small
+        assert float(far.abs().mean()) < float(small.mean()) / 4
 
 
 def test_networks_of_one_size_see_others_resized():

@@ -46,7 +46,15 @@ def torchrun(config, *arguments):
     )  # fmt: skip
 
 
-def test_two_processes_make_the_updates_of_one(small, tmp_path):
+KINDS = [
+    {},
+    {"core": "gru", "routing": "shared", "aim": "relative", "discount": 0.7, "policy_weight": 0.03},
+]  # the defaults, and what the presets with something to find have
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["apart", "shared"])
+def test_two_processes_make_the_updates_of_one(small, tmp_path, kind):
+    small = replace(small, **kind)
     Run(small).train(Console(quiet=True))
     two = replace(small, out=tmp_path / "two")
     ended = torchrun(two)

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from saccade import shipped
-from saccade.agents.results import cut_short, interval, mark_headlines, read_rows, write_row
+from saccade.agents.results import (
+    cut_short,
+    interval,
+    make_row,
+    mark_headlines,
+    read_rows,
+    write_row,
+)
+from saccade.agents.suite import find_row
 from saccade.agents.table import make_table, put_table
 
 
@@ -34,6 +42,7 @@ def agent_row(**other):
         "interval": [1.5, 2.5], "seeds": 5, "augmented": True, "extra_supervision": "none",
         "device": "cpu", "headline": True, "complete": True, "validation": [2.0],
         "test_digest": "abc", "by_glimpse": [], "errors": [], "curves": [], "seed_numbers": [],
+        "recipe": {}, "images_by_split": {}, "updates": [],
     }  # fmt: skip
     return row | {"trained_for": (row | other)["glimpses"]} | other
 
@@ -50,6 +59,9 @@ def test_the_headline_is_chosen_by_validation_and_never_by_test():
     rows[1]["validation"] = [2.0, 2.2]  # equal: without augmentation
     mark_headlines(rows)
     assert [row["headline"] for row in rows] == [False, True, False, True]
+    rows[1] |= {"validation": [0.1], "complete": False}  # not before what was trained to its end
+    mark_headlines(rows)
+    assert [row["headline"] for row in rows] == [True, False, False, True]
 
 
 def test_a_row_takes_the_place_of_its_own_kind(tmp_path):
@@ -97,8 +109,8 @@ def seeds_row(curves, commit="a", machine="first", **other):
         errors=[c[-1] if c else 9.0 for c in curves.values()],
         by_glimpse=np.mean(known, 0).round(4).tolist(), commit=[commit], command=f"train {numbers}",
         hardware={"cpu": machine, "gpu": None}, versions={"torch": "2"}, recipe={"lr": 1},
-        data="mnist", images_by_split={}, **{key: [10 + n for n in numbers] for key in (
-            "validation", "updates", "images", "threads", "wall_seconds")},
+        data="mnist", updates=[10] * len(numbers), **{key: [10 + n for n in numbers] for key in (
+            "validation", "images", "threads", "wall_seconds")},
     ) | other  # fmt: skip
 
 
@@ -117,8 +129,43 @@ def test_seeds_that_were_trained_elsewhere_are_kept(tmp_path):
     assert row["hardware"] == {"cpu": "first; second", "gpu": None}
     assert row["command"] == "train [0, 2]; train [1, 2]"
     assert write_row(new, tmp_path)[1] == row, "once more is the same"
-    other = seeds_row({5: [4.0, 0.5]}, recipe={"lr": 2})
-    assert write_row(other, tmp_path)[1]["seed_numbers"] == [5], "another recipe begins anew"
+    named = seeds_row({3: [6.0, 1.0]}, data="digits")  # the same images, by another path
+    assert write_row(named, tmp_path)[1]["data"] == "mnist; digits"
+
+
+def test_a_row_is_made_of_seeds_that_were_trained_alike():
+    kind = find_row("cluttered-60-4g")
+    alike = {
+        "recipe": {"lr": 1}, "test_digest": "abc", "device": "cpu", "data": "mnist", "preset": "p",
+        "augmented": True, "images_by_split": {}, "train_command": "train", "complete": True,
+        "versions": {"torch": "2"}, "images": 9, "threads": 1, "seconds": 5.0,
+    }  # fmt: skip
+    one = alike | {
+        "seed": 0, "error": 2.0, "by_glimpse": [4.0, 2.0], "validation": 1.0, "updates": 10,
+        "commit": "a, b", "hardware": {"cpus": 2},
+    }  # fmt: skip
+    two = one | {"seed": 1, "error": 3.0, "by_glimpse": [5.0, 3.0], "commit": "b"}
+    two["hardware"] = {"cpus": 2, "processor": "x"}
+    row = make_row(kind, [one, two], "command")
+    assert (row["error"], row["by_glimpse"], row["commit"]) == (2.5, [4.5, 2.5], ["a", "b"])
+    assert row["hardware"] == {"cpus": 2, "processor": "not recorded; x"}
+    for other in ({"updates": 20}, {"recipe": {"lr": 2}}, {"test_digest": "xyz"}):
+        with pytest.raises(ValueError, match=f"differ in {next(iter(other))}"):
+            make_row(kind, [one, two | other], "command")
+    assert make_row(kind, [one, two | {"updates": 3, "complete": False}], "c")["updates"] == [10, 3]
+
+
+def test_what_is_longer_or_better_trained_is_not_lost(tmp_path):
+    old = seeds_row({0: [8.0, 2.0], 2: [7.0, 3.0]})
+    write_row(old, tmp_path)
+    for other in ({"recipe": {"lr": 2}}, {"updates": [20]}, {"complete": False}):
+        with pytest.raises(ValueError, match=f"1 seed.*place of 2 .*{next(iter(other))} differ"):
+            write_row(seeds_row({5: [4.0, 0.5]}, **other), tmp_path)
+    with pytest.raises(ValueError, match="complete differ"):
+        write_row(seeds_row({5: [4.0, 0.5], 6: [4.0, 0.5]}, complete=False), tmp_path)
+    assert read_rows(tmp_path) == [old]
+    other = seeds_row({5: [4.0, 0.5], 6: [4.0, 0.5]}, recipe={"lr": 2})
+    assert write_row(other, tmp_path)[1]["seed_numbers"] == [5, 6], "another recipe begins anew"
 
 
 def test_the_mean_curve_needs_no_curve_of_seeds_that_stay(tmp_path):
@@ -196,6 +243,9 @@ def test_one_headline_for_a_task_and_budget_and_it_is_what_is_shipped():
         facts = shipped.read(name)[1]
         place = row["seed_numbers"].index(facts["seed"])
         assert (row["headline"], row["shipped"]["seed"]) == (True, facts["seed"])
+        assert row["validation"][place] == min(row["validation"]), "ship the best again"
+        card = (ROOT / "saccade/weights" / f"{name}.md").read_text()
+        assert f"| mean over {row['seeds']} seed(s) | {row['error']:.2f} %" in card
         assert facts["test"]["error"] == row["shipped"]["error"] == row["errors"][place]
 
 

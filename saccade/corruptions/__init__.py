@@ -12,6 +12,8 @@ and a random key (`saccade.counter`). Deltas from the published programs:
 - glass blur draws each pixel from near ones at once, instead of swapping one after another; fog
   is made on the smallest map that covers the scene; edges follow weak pixels 16 steps far and are
   thinned in four directions; Gaussian blur is normalized where it meets the border
+
+`spatter` does not rise evenly: by the published constants 3 changes more of a scene than 4.
 """
 
 from collections.abc import Callable, Sequence
