@@ -32,8 +32,9 @@ class Task:
         world: Options that make the task what it is; a recipe must have the same.
         paper: Test errors in % of the paper (NIPS version), by budget for its agent, by method
             for others; as text where only recalled, with "?" behind.
-        rebuilt: Test errors in % by budget of the best re-implementation that keeps to it: one
-            episode an image, no thumbnail, no choice by the test set.
+        rebuilt: Test errors in % by budget of the best re-implementation that keeps to it: no
+            thumbnail, no choice by the test set; "?" behind where it is not said whether answers
+            are means over several episodes of an image.
     """
 
     preset: str
@@ -52,7 +53,7 @@ TASKS = {
         {"scene": "centered", "factor": 2, "size": 8, "scales": 1},
         {2: "3.79", 3: "1.51", 4: "1.54", 5: "1.34", 6: "1.12", 7: "1.07", "fc-256": "1.69",
          "cnn-paper": "1.21"},
-        {2: "7.70", 4: "1.07", 6: "0.67"},
+        {2: "7.70?", 4: "1.07?", 6: "0.67?"},
     ),
     "translated-60": Task(
         "translated-60", (4, 6, 8), 8, {"scene": "translated", **_60},

@@ -92,7 +92,7 @@ def measure(
         costs = {each.name: count_cost(each, scenes) for each in systems}
         for background in scaling.BACKGROUNDS:
             there = maker.at(side=side, background=background)
-            found = errors_of(systems, there, args, side == max(args.sides)) if errors else {}
+            found = errors_of(systems, there, args) if errors else {}
             for each in systems:
                 prepare, seconds = times[each.name]
                 row = {
@@ -116,9 +116,9 @@ def measure(
 
 
 def errors_of(
-    systems: list[scaling.System], maker: PlateMaker, args: argparse.Namespace, choosing: bool
+    systems: list[scaling.System], maker: PlateMaker, args: argparse.Namespace
 ) -> dict[str, Row]:
-    """Errors on test scenes, where a choice is made on more of them for those that are near."""
+    """Errors on test scenes, on more of them for the agent and those that are near."""
     cache = WORK / f"errors-{maker.series}.json"
     found: dict[str, Row] = {}
 
@@ -133,10 +133,9 @@ def errors_of(
             }
 
     count(systems, args.scenes)
-    if choosing:
-        near = found["saccade"]["error"] + scaling.CLOSE
-        for each in [each for each in systems if found[each.name]["error"] <= near]:
-            count([each], args.close_scenes)  # one by one: a long count can be taken up again
+    near = found["saccade"]["error"] + scaling.CLOSE
+    for each in [each for each in systems if found[each.name]["error"] <= near]:
+        count([each], args.close_scenes)  # one by one: a long count can be taken up again
     return found
 
 

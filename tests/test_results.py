@@ -203,6 +203,9 @@ def test_the_table_has_the_papers_numbers_beside_ours():
     few = make_table([agent_row(seeds=3, trained_for=9), rows[2]]).split("\n\n")[1]
     assert "| 2.00\\* (3 of 5 seeds, trained for 9) | 12.34 (paper 14.4) |" in few
     assert "could not be confirmed" in notes
+    assert "| centered-28 | 7 |  |  | 1.07 |  |  |  |  |  | not yet |" in agents
+    worse = make_table([agent_row(error=2.63)])
+    assert "| cluttered-60 | 8 | 2.63 |" in worse, "as good as the rebuilt is not better"
     for part in (agents, gazes, whole):
         assert len({line.count("|") for line in part.splitlines()}) == 1
 
