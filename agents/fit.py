@@ -164,17 +164,24 @@ def _check(learner: Learner, folder: Path) -> None:
         ) from error
 
 
-def _learn(learner: Learner) -> dict[str, Tensor]:
-    """One update, its matrix products as configured; everything else stays in float32."""
+@contextmanager
+def matrix_precision(config: TrainConfig) -> Iterator[None]:
+    """Multiplies matrices as configured; everything else stays in float32."""
     backends: Any = torch.backends
     cpu, gpu = backends.mkldnn.matmul, backends.cuda.matmul
     before = cpu.fp32_precision, gpu.fp32_precision
-    if learner.config.precision == "bfloat16":
+    if config.precision == "bfloat16":
         cpu.fp32_precision, gpu.fp32_precision = "bf16", "tf32"
     try:
-        return learner.update()
+        yield
     finally:
         cpu.fp32_precision, gpu.fp32_precision = before
+
+
+def _learn(learner: Learner) -> dict[str, Tensor]:
+    """One update."""
+    with matrix_precision(learner.config):
+        return learner.update()
 
 
 def fastest_threads(learner: Learner) -> int:

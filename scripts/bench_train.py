@@ -1,11 +1,12 @@
 """How many images a second saccade learns from, beside what the machine can do at best.
 
-    python scripts/bench_train.py [--threads N] [--device DEVICE] [--seconds S] [--compile]
-                                  [--json PATH]
+    python scripts/bench_train.py [--threads N] [--device DEVICE] [--seconds S] [--batch N]
+                                  [--compile] [--json PATH]
 
-Each row times whole updates (play, judge, learn; `agents/reinforce.py`) on drawn digits at batch
-128. `share` is the floating-point work of the network's matrix products, forward and backward,
-against the rate of one large float32 matrix product measured in the same run. `--compile` adds
+Each row times whole updates (play, judge, learn; `agents/reinforce.py`) on drawn digits: of small
+networks at batch 128, and of the presets that train the suite, as they are. `share` is the
+floating-point work of the network's matrix products, forward and backward, against the rate of one
+large float32 matrix product, in the row's precision, measured in the same run. `--compile` adds
 rows whose play and judgement go through `torch.compile` as one graph (minutes a row to compile).
 """
 
@@ -22,9 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from saccade.agents.checkpoint import describe_machine
-from saccade.agents.config import TrainConfig, thread_count
+from saccade.agents.config import PRESETS, TrainConfig, thread_count
+from saccade.agents.fit import matrix_precision
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import choose_device
+from saccade.agents.suite import TASKS
 from saccade.data import ImageSet, Splits
 from saccade.digits import draw_digits
 
@@ -35,6 +38,7 @@ CASES = {
     "100x100-g12-s4-t8": replace(
         BASE, scene="cluttered", side=100, clutter=8, size=12, scales=4, glimpses=8
     ),
+    **{task.preset: replace(PRESETS[task.preset], updates=10**9) for task in TASKS.values()},
 }
 
 
@@ -57,12 +61,13 @@ def rate(work: Callable[[], object], seconds: float, device: torch.device) -> fl
     return count / (time.perf_counter() - begun)
 
 
-def peak_flops(seconds: float, device: torch.device) -> float:
-    """Floating-point operations a second of a 2048 x 2048 float32 matrix product."""
+def peak_flops(config: TrainConfig, seconds: float, device: torch.device) -> float:
+    """Floating-point operations a second of a 2048 x 2048 matrix product, in its precision."""
     side = 2048
     one = torch.rand(side, side, device=device)
     out = torch.empty_like(one)
-    return rate(lambda: torch.mm(one, one, out=out), seconds, device) * 2 * side**3
+    with matrix_precision(config):
+        return rate(lambda: torch.mm(one, one, out=out), seconds, device) * 2 * side**3
 
 
 def flops_per_image(learner: Reinforce) -> float:
@@ -71,15 +76,14 @@ def flops_per_image(learner: Reinforce) -> float:
     Two for each weight and pass: forward, gradient of the weights, and gradient of the input
     where it is needed (not for glimpse, location, and the detached features of the heads).
     """
-    network, steps = learner.network, learner.config.glimpses
-    first = (network.encoder.what[0], network.encoder.where[0], network.policy.net[0])
-    total = 0
-    for name, layer in network.named_modules():
-        if isinstance(layer, torch.nn.Linear):
-            passes = 2 if layer in first or layer is network.baseline else 3
-            times = steps - 1 if name.startswith("policy") else steps
-            total += 2 * layer.weight.numel() * passes * times
-    return total * learner.config.rollouts
+    config, total = learner.config, 0
+    for name, weight in learner.network.named_parameters():
+        if weight.ndim == 2:
+            apart = name.startswith("policy.net.0") and config.routing == "apart"
+            first = apart or name.startswith(("encoder.what.0", "encoder.where.0", "baseline"))
+            times = config.glimpses - name.startswith("policy")
+            total += 2 * weight.numel() * (2 if first else 3) * times
+    return total * config.rollouts
 
 
 def main() -> None:
@@ -88,25 +92,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
     parser.add_argument("--device", default="auto", help="cpu, cuda; auto takes a GPU if any")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each case")
+    parser.add_argument("--batch", type=int, default=0, help="scenes an update; 0: as said above")
     parser.add_argument("--compile", action="store_true", help="rows with torch.compile too")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     args = parser.parse_args()
     device = choose_device(args.device)
     torch.set_num_threads(thread_count(replace(BASE, threads=args.threads)))
-    peak = peak_flops(args.seconds / 2, device)
+    kinds = {config.precision: config for config in CASES.values()}
+    peaks = {kind: peak_flops(one, args.seconds / 2, device) for kind, one in kinds.items()}
     digits: ImageSet = draw_digits(4000, seed=0).to(device)
     splits = Splits(digits, digits, digits, "digits")
     rows = []
     for (case, config), compiled in product(CASES.items(), (False, True)[: 1 + args.compile]):
+        config = replace(config, batch=args.batch or config.batch)
         learner = Reinforce(config, splits, device)
         if compiled:
             learner.trip.compile(fullgraph=True)
-        speed = rate(learner.update, args.seconds, device) * config.batch
-        work = flops_per_image(learner)
+        with matrix_precision(config):
+            speed = rate(learner.update, args.seconds, device) * config.batch
+        work, peak = flops_per_image(learner), peaks[config.precision]
         rows.append(
             {
                 "case": case,
                 "batch": config.batch,
+                "precision": config.precision,
                 "value": round(speed, 1),
                 "gflop_per_image": round(work / 1e9, 5),
                 "peak_gflops": round(peak / 1e9, 1),
@@ -116,13 +125,13 @@ def main() -> None:
                 "compiled": compiled,
             }
         )
-    table = Table(title=f"Training, batch {BASE.batch}, {device}, {rows[0]['threads']} thread(s)")
-    for name in ("case", "images/s", "GFLOP an image", "GFLOP/s of a matrix product", "share"):
+    table = Table(title=f"Training, {device}, {rows[0]['threads']} thread(s)")
+    for name in ("case", "batch", "images/s", "GFLOP an image", "GFLOP/s of a product", "share"):
         table.add_column(name, justify="left" if name == "case" else "right")
     for row in rows:
         name = f"{row['case']}, compiled" if row["compiled"] else str(row["case"])
         table.add_row(
-            name, f"{row['value']:,.0f}", f"{row['gflop_per_image']:.4f}",
+            name, str(row["batch"]), f"{row['value']:,.0f}", f"{row['gflop_per_image']:.4f}",
             f"{row['peak_gflops']:,.0f}", f"{row['share']:.0%}",
         )  # fmt: skip
     Console().print(table)
