@@ -3,7 +3,7 @@
 import math
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -72,11 +72,16 @@ def learn(
         loss_of: What each update lowers.
         path: Where its state is kept.
         seed: Of the scenes.
+
+    Raises:
+        ValueError: If what is kept there was begun by another plan.
     """
     adam = torch.optim.AdamW(network.parameters(), lr=plan.lr, weight_decay=1e-3)
     begun, seconds = 0, 0.0
     if path.exists():
         state = torch.load(path, weights_only=True)
+        if state.get("plan") != asdict(plan):
+            raise ValueError(f"{path} was begun by another plan; remove it to begin anew")
         network.load_state_dict(state["network"])
         adam.load_state_dict(state["adam"])
         begun, seconds = state["updates"], state["seconds"]
@@ -97,7 +102,8 @@ def learn(
             state = {"network": network.state_dict(), "adam": adam.state_dict()}
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.with_suffix(".part")
-            torch.save(state | {"updates": update + 1, "seconds": spent}, beside)
+            state |= {"updates": update + 1, "seconds": spent, "plan": asdict(plan)}
+            torch.save(state, beside)
             beside.replace(path)
             print(
                 f"{path.stem} {update + 1}/{plan.updates} {spent:.0f} s {loss_of.line()}",

@@ -251,6 +251,8 @@ def test_trainings_are_taken_up_again(plate_maker, tmp_path, monkeypatch):
     again, _ = train_dense(member, small, Plan(4), tmp_path / "a.pt")
     for one, other in zip(network.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+    with pytest.raises(ValueError, match="another plan"):
+        train_dense(member, small, Plan(8), tmp_path / "a.pt")
     read = DenseReader(member)
     assert scaling.restore(read, tmp_path / "a.safetensors") == 1.5
     assert torch.allclose(read.body[0].weight, network.body[0].weight, atol=1e-3)
