@@ -22,6 +22,7 @@ from saccade.geometry import window_sides
 from saccade.kernels import KERNELS, choose
 from saccade.kernels.checks import check_index
 from saccade.kernels.smooth import integrate
+from saccade.kernels.traced import is_traced, traced_look
 
 MAX_CELL = 2**23  # pixels in a cell of uint8: its sum must fit 31 bits
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -67,9 +68,10 @@ class Scene:
         """Shows other images in the place of all or some, reusing memory.
 
         Nothing is ever written into a tensor that was passed in. All images at once are taken
-        as `prepare` takes them, without a copy. With the first partial replacement the scene
-        gets memory of its own for the images and from then on copies what it is given, so that
-        `images` keeps its place in memory.
+        as `prepare` takes them, without a copy: `images` is then another piece of memory, and a
+        CUDA graph captured before would go on to read the old one. With the first partial
+        replacement the scene gets memory of its own for the images and from then on copies what
+        it is given, so that `images` keeps its place in memory: do that before capturing.
 
         Args:
             images: `(B, C, H, W)`, or `(K, C, H, W)` for `which`; of the same size, type and
@@ -78,12 +80,14 @@ class Scene:
 
         Raises:
             ValueError: If the shape, type or device is another.
-            IndexError: On a CPU, if `which` names no image. Nothing is changed then.
+            IndexError: On a CPU, if `which` names no image; not while traced. Nothing is changed
+                then.
         """
         old = self.images
         if which is not None:
             which = _numbers(which, "which", "K", old)
-            check_index(which, len(old), "which")
+            if not is_traced(which):
+                check_index(which, len(old), "which")
         count = len(old) if which is None else len(which)
         if (
             images.shape != (count, *old.shape[1:])
@@ -96,7 +100,7 @@ class Scene:
             )
         images = images.detach()
         if which is None and self._own is None:
-            self.images = images.contiguous()
+            self.images = _in_order(images)
         else:
             if self._own is None:
                 with _lasting():
@@ -162,20 +166,22 @@ class Retina:
 
         Returns:
             A Scene to pass to `look` in place of the images. Beyond the images it holds nothing
-            for the kernels `direct`, `compiled` and `fused`; for `crop` a copy with a border,
+            for the kernels `direct`, `compiled` and `fused` (which copies bytes that begin within
+            a word of memory); for `crop` a copy with a border,
             (1 + g/H)(1 + g/W) times the images; for `columns` 2(1 + 1/H)(1 + n/W) bytes a pixel,
             n the side of the widest window; for `table` 2 bytes for each pixel of uint8 images
             (4 with cells of over 11 x 11 pixels), 8 for each pixel of float images. What is
-            prepared is reused by `Scene.replace`; a look takes memory for its glimpses and, on a
-            CPU, for a chunk at a time of what it reads, a few megabytes at most, which
-            `direct` keeps for the next look, a piece for each thread.
+            prepared is reused by `Scene.replace`; a look takes memory for its glimpses and for a
+            chunk at a time of what it reads: on a CPU some megabytes, on a GPU for `table` up to
+            2.5 GB. The chunk of `direct` is one widest window of all channels at least, however
+            large; it takes some times as much, and keeps it for the next look in each thread.
 
         Raises:
             ValueError: If the images have another rank or type, or no pixels; or the kernel
                 that was asked for cannot serve them.
         """
         _check_images(images)
-        images = images.detach().contiguous()
+        images = _in_order(images.detach())
         return Scene(images, self, choose(images, self, looks, kernel))
 
     def look(
@@ -217,7 +223,10 @@ class Retina:
         if not isinstance(scene, Scene):
             scene = self.prepare(scene, looks=1)
             images = scene.images
-        return scene._kernel.look(images, scene.ready, locations.detach(), image_index, self, dtype)
+        work = (images, scene.ready, locations.detach(), image_index, self, dtype)
+        if is_traced(images, locations, image_index):
+            return traced_look(scene.kernel, *work)
+        return scene._kernel.look(*work)
 
     def integrate(
         self, images: Tensor, locations: Tensor, image_index: Tensor | None = None
@@ -238,11 +247,11 @@ class Retina:
 
         Raises:
             ValueError: If shapes, types or devices do not fit.
-            IndexError: On a CPU, if `image_index` names no image.
+            IndexError: On a CPU, if `image_index` names no image; not while traced.
         """
         _check_images(images)
         image_index = _check_places(images, locations, image_index)
-        if image_index is not None:
+        if image_index is not None and not is_traced(image_index):
             check_index(image_index, len(images))
         return integrate(images, locations, image_index, self)
 
@@ -252,6 +261,14 @@ def _lasting() -> AbstractContextManager[object]:
     if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
         return nullcontext()
     return torch.inference_mode(False)
+
+
+def _in_order(images: Tensor) -> Tensor:
+    """Images row after row in memory, with the strides that say so, copied only where they are not.
+
+    Of images of one channel or one row torch has `contiguous` keep whatever strides they came with.
+    """
+    return images.contiguous().view(-1).view(images.shape)
 
 
 def _check_images(images: Tensor) -> None:

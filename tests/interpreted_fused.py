@@ -134,25 +134,29 @@ def test_images_that_are_not_laid_out_for_words():
     assert torch.equal(look(images, PLACES[:2].double(), retina), wanted)
 
 
+def test_a_device_on_which_it_works_passes_the_trial():
+    assert fused._problem(torch.device("cpu")) is None
+
+
 def test_empty_batches():
     assert look(noise(0, 3, 9, 12), torch.zeros(0, 2), Retina(4, 2)).shape == (0, 2, 3, 4, 4)
 
 
 def test_it_is_a_custom_operator():
     images, retina = noise(1, 1, 16, 20), Retina(2, 2)
-    arguments = (images, PLACES[:1], None, 2, 2, 2, torch.float32)
+    arguments = ("fused", images, images, PLACES[:1], None, 2, 2, 2, torch.float32)
     torch.library.opcheck(
         torch.ops.saccade.look.default, arguments, test_utils=("test_schema", "test_faketensor")
     )
     torch.library.opcheck(
         torch.ops.saccade.look.default,
-        (images, PLACES[:1], torch.tensor([0]), 2, 2, 2, torch.bfloat16),
+        ("fused", images, images, PLACES[:1], torch.tensor([0]), 2, 2, 2, torch.bfloat16),
         test_utils=("test_schema", "test_faketensor"),
     )
-    compiled = torch.compile(
-        lambda images, places: look(images, places * 0.5, retina) * 2,
-        fullgraph=True,
-        backend="aot_eager",
-    )
+
+    def double(images, places):
+        return retina.look(retina.prepare(images, kernel="fused"), places * 0.5) * 2
+
+    compiled = torch.compile(double, fullgraph=True, backend="aot_eager")
     wanted = look(images, PLACES[:1] * 0.5, retina) * 2
     assert torch.equal(compiled(images, PLACES[:1]), wanted)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from saccade.kernels import fused
+from saccade.kernels import choose, fused, table
 from saccade.retina import Retina
 
 ROOT = Path(__file__).parent.parent
@@ -79,9 +79,97 @@ def test_the_operator_has_a_shape_without_running():
     with FakeTensorMode():
         images = torch.empty(5, 3, 20, 30, dtype=torch.uint8)
         index = torch.empty(7, dtype=torch.int64)
-        seen = torch.ops.saccade.look(images, torch.empty(7, 2), index, 4, 2, 2, torch.bfloat16)
+        work = (images, images, torch.empty(7, 2), index, 4, 2, 2, torch.bfloat16)
+        seen = torch.ops.saccade.look("fused", *work)
         assert seen.shape == (7, 2, 3, 4, 4)
         assert seen.dtype == torch.bfloat16
+
+
+@pytest.fixture
+def _another_device(monkeypatch):
+    """CUDA as far as it is asked: fake images, and no device tried yet."""
+    monkeypatch.setattr(fused, "_TRIED", {})
+    monkeypatch.setattr(fused, "HAS_TRITON", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+
+def images_on_a_gpu() -> torch.Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)  # or the mode would start it
+        with FakeTensorMode():
+            return torch.empty(2, 1, 20, 32, dtype=torch.uint8, device="cuda:0")
+
+
+@pytest.mark.usefixtures("_another_device")
+@pytest.mark.parametrize("why", ["no compiler", "capability"])
+def test_where_triton_does_not_work_the_table_serves_and_it_is_said_once(why, monkeypatch, caplog):
+    def fail(*arguments):
+        raise RuntimeError("no compiler\nand much more")
+
+    def stay(tensor, kind, to=torch.Tensor.to):
+        return tensor if isinstance(kind, torch.device) else to(tensor, kind)
+
+    if why == "capability":
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (6, 0))
+    monkeypatch.setattr(torch.Tensor, "to", stay)
+    monkeypatch.setattr(fused.Fused, "look", fail)
+    images, retina = images_on_a_gpu(), Retina(4, 2)
+    with caplog.at_level("WARNING", logger="saccade"):
+        assert [choose(images, retina, 8, "auto") for _ in range(3)] == ["table"] * 3
+    assert len(caplog.records) == 1
+    assert why in caplog.text
+    with pytest.raises(ValueError, match="'fused' does not work on cuda:0: "):
+        choose(images, retina, 8, "fused")
+
+
+@pytest.mark.usefixtures("_another_device")
+def test_a_device_is_tried_once_and_not_where_nothing_may_wait(monkeypatch):
+    tried = []
+    monkeypatch.setattr(fused, "_problem", tried.append)
+    images, retina = images_on_a_gpu(), Retina(4, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        assert choose(images, retina, 8, "auto") == "fused"
+    assert tried == []
+    assert [choose(images, retina, 8, "auto") for _ in range(3)] == ["fused"] * 3
+    assert tried == [torch.device("cuda:0")]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+        assert choose(images, retina, 8, "auto") == "fused"
+
+
+def test_the_trial_ends_well_only_with_the_right_glimpses(monkeypatch):
+    here = torch.device("cpu")
+    monkeypatch.setattr(fused.Fused, "look", lambda self, *work: torch.zeros(1, 2, 1, 2, 2))
+    assert fused._problem(here) == "its glimpses are wrong"
+    right = table.prepare
+    monkeypatch.setattr(
+        fused.Fused,
+        "look",
+        lambda self, images, _, *work: table.look(images, right(images, Retina(2, 2)), *work),
+    )
+    assert fused._problem(here) is None
+
+
+def test_bytes_that_start_within_a_word_are_copied_once_and_not_at_each_look():
+    flat = torch.zeros(2 * 20 * 32 + 1, dtype=torch.uint8)
+    images = flat[1:].view(2, 1, 20, 32)
+    ready = fused.KERNEL.prepare(images, Retina(4, 2))
+    assert ready.data_ptr() % 4 == 0
+    assert fused.KERNEL.prepare(ready, Retina(4, 2)) is ready
+    floats = images.float()
+    assert fused.KERNEL.prepare(floats, Retina(4, 2)) is floats
+
+
+def test_one_program_serves_wherever_the_images_begin():
+    pytest.importorskip("triton")
+    from saccade.kernels.triton_look import look_kernel
+
+    free = {each.name for each in look_kernel.params if each.do_not_specialize_on_alignment}
+    assert free == {"images", "locations", "image_index"}
 
 
 def machine_code(kind: str, size: int, scales: int, words: bool, width: int) -> str:

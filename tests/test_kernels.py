@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.kernels import KERNELS, choose, direct
+from saccade.kernels import KERNELS, direct
 from saccade.kernels.scratch import scratch
 from saccade.retina import Retina
 from tests.reference import slow_glimpse
@@ -269,6 +269,31 @@ def test_what_is_prepared_in_inference_mode_serves_outside_of_it(name):
         assert torch.equal(retina.look(scene, places), retina.look(images, places))
 
 
+@pytest.mark.parametrize("name", CPU_KERNELS)
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32], ids=str)
+def test_gray_images_with_their_channel_last_are_images_as_others(name, kind):
+    retina = Retina(8, 1) if name == "crop" else Retina(8, 2)
+    old, new = (torch.randint(0, 256, (4, 28, 28, 1)).to(kind).permute(0, 3, 1, 2) for _ in "12")
+    assert old.is_contiguous()
+    assert old.stride(1) == 1  # not the 784 that "contiguous" promises
+    if reason := KERNELS[name].refusal(old, retina):
+        pytest.skip(f"{name} {reason}")
+    places, which = torch.rand(4, 2) * 2 - 1, torch.tensor([2, 0])
+    scene, plain = (
+        retina.prepare(images, kernel=name) for images in (old, old.reshape(4, 1, 28, 28))
+    )
+    assert scene.images.stride() == (784, 784, 28, 1)
+    assert scene.images.data_ptr() == old.data_ptr(), "nothing is copied"
+    assert torch.equal(retina.look(scene, places), retina.look(plain, places))
+    scene.replace(new)
+    assert scene.images.stride() == (784, 784, 28, 1)
+    assert torch.equal(retina.look(scene, places), retina.look(new, places))
+    scene.replace(old[which], which)
+    mixed = new.clone()
+    mixed[which] = old[which]
+    assert torch.equal(retina.look(scene, places), retina.look(mixed, places))
+
+
 def test_scratch_memory_is_one_piece_for_a_name_and_thread(monkeypatch):
     monkeypatch.setattr("saccade.kernels.scratch._OWN.pieces", {})
     with torch.inference_mode():
@@ -287,16 +312,6 @@ def test_a_scene_can_be_pickled():
     scene = retina.prepare(images)
     again = pickle.loads(pickle.dumps(scene))
     assert torch.equal(*(retina.look(each, torch.zeros(2, 2)) for each in (scene, again)))
-
-
-def test_kernels_are_named_and_refuse_with_a_reason():
-    images = torch.zeros(1, 1, 30, 30, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="no kernel 'fast'"):
-        choose(images, Retina(), 8, "fast")
-    with pytest.raises(ValueError, match="'crop'"):
-        Retina(6, 2).prepare(images, kernel="crop")
-    assert choose(images, Retina(6, 1), 8, "torch") not in ("compiled", "fused")
-    assert choose(images.double(), Retina(6, 3), 8, "auto") != "compiled"
 
 
 def test_crop_copies_images_that_begin_anywhere_in_memory():

@@ -8,7 +8,8 @@
     fused     nothing prepared: Triton, one launch. GPU.
 
 For uint8 images each adds whole numbers exactly and divides once, so that all of them agree bit
-for bit. `choose` names the fastest of those that can serve.
+for bit. `choose` names the fastest of those that can serve. Under `torch.compile` and other
+recorders a look by any of them is one operator, see `saccade.kernels.traced`.
 """
 
 from collections.abc import Iterator
@@ -97,9 +98,16 @@ def _by_speed(images: Tensor, retina: "Retina", looks: int) -> Iterator[str]:
     """
     if images.is_cuda:
         yield "fused"
-    yield "compiled"
     pixels = images.shape[-2] * images.shape[-1]
-    share = looks * retina.sides[-1] ** 2 / pixels
+    widest = retina.sides[-1] ** 2
+    share = looks * widest / pixels
+    # Where C++ adds up every window anew, prepared sums win after many looks, if cells hold many
+    # pixels (four times as many floats: their sums are slower) and a batch keeps a look busy.
+    read = min(widest, pixels)
+    many = not compiled.nested(retina) and share > 32
+    many = many and read >= 64 * retina.size**2 * images.element_size()
+    if not (many and images.shape[0] * images.shape[1] * read > 2**20):
+        yield "compiled"
     if retina.scales == 1 and share > 1 / 8:
         yield "crop"
     if images.numel() < 2**16:  # all scales in one go: fewer operations

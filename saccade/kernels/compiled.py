@@ -49,6 +49,13 @@ def refusal(images: Tensor, retina: "Retina") -> str | None:
     return _missing()
 
 
+def nested(retina: "Retina") -> bool:
+    """Whether every pixel is read once for all scales, as `Nested::serves` in nested.hpp has it."""
+    return retina.scales == 1 or (
+        retina.factor == 2 and retina.scales <= 5 and retina.size % 2 == 0
+    )
+
+
 @torch.compiler.assume_constant_result
 def _missing() -> str | None:
     """Why there is no library, or None if there is."""
@@ -73,29 +80,15 @@ def look(
 
     Large batches are shared among `torch.get_num_threads()` threads.
     """
-    # An operator of its own costs microseconds a look, so only tracing gets one.
-    run = _operator if torch.compiler.is_compiling() else _run
-    out = run(ready, locations, image_index, retina.size, retina.scales, retina.factor)
-    return out if dtype == torch.float32 else out.to(dtype)
-
-
-def _run(
-    images: Tensor,
-    locations: Tensor,
-    image_index: Tensor | None,
-    size: int,
-    scales: int,
-    factor: int,
-) -> Tensor:
-    """Calls the library."""
     run = _library()
     if isinstance(run, str):
         raise RuntimeError(f"the compiled kernel {run}")
+    size, scales, factor = retina.size, retina.scales, retina.factor
     batch, channels, height, width = images.shape
     count = len(locations)
     if locations.dtype not in (torch.float32, torch.float64):
         locations = locations.double()
-    images, locations = images.contiguous(), locations.contiguous()
+    images, locations = ready.contiguous(), locations.contiguous()
     if image_index is not None:
         image_index = image_index.contiguous()
     side = size * factor ** (scales - 1)
@@ -124,23 +117,7 @@ def _run(
     if wrong and image_index is not None:
         index = int(image_index[wrong - 1])
         raise IndexError(f"image_index has {index}, there are {batch} images")
-    return out
-
-
-_operator = torch.library.custom_op("saccade::compiled_look", _run, mutates_args=())
-
-
-@_operator.register_fake
-def _(
-    images: Tensor,
-    locations: Tensor,
-    image_index: Tensor | None,
-    size: int,
-    scales: int,
-    factor: int,
-) -> Tensor:
-    shape = (len(locations), scales, images.shape[1], size, size)
-    return images.new_empty(shape, dtype=torch.float32)
+    return out if dtype == torch.float32 else out.to(dtype)
 
 
 @lru_cache

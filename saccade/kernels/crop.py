@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saccade.geometry import patch_starts
 from saccade.kernels.checks import check_index
+from saccade.kernels.traced import is_traced
 
 if TYPE_CHECKING:
     from saccade.retina import Retina
@@ -43,8 +44,8 @@ def refill(images: Tensor, ready: Tensor, retina: "Retina", which: Tensor | None
     inside = padded[..., :height, :width]
     if which is None:
         # Rows are short: as wider numbers, where all of them can be, they are fewer to copy.
-        bytes_only = width % 4 or g % 4 or images.storage_offset() % 4
-        if images.dtype == torch.uint8 and not bytes_only:
+        wide = images.dtype == torch.uint8 and width % 4 == 0 and g % 4 == 0
+        if wide and not is_traced(images) and images.storage_offset() % 4 == 0:
             inside, images = inside.view(torch.int32), images.view(torch.int32)
         inside.copy_(images)
     else:

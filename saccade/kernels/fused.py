@@ -2,13 +2,17 @@
 
 Nothing is prepared and nothing but the glimpses is written. uint8 images give the exact integer
 sum divided and rounded once, as every kernel does; float images are summed in float32 eight
-rows at a time and beyond that in float64. It never waits for the device, and being a custom
-operator, `saccade::look`, it works inside CUDA graphs and `torch.compile`.
+rows at a time and beyond that in float64. It never waits for the device, and works inside CUDA
+graphs and `torch.compile`.
 
 The device code is in `saccade.kernels.triton_look`; it is compiled once for each retina, image
-width and dtype (a few seconds, more beyond five scales), and kept on disk by Triton.
+width and dtype (a few seconds, more beyond five scales), and kept on disk by Triton. On the first
+look on a device it is tried on a tiny image; where it does not work, one line goes to the logger
+"saccade" and the table serves. Neither can be recorded: before capturing a CUDA graph, take one
+look as the graph will.
 """
 
+import logging
 import os
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,12 +20,17 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+from saccade.kernels import table
+from saccade.kernels.traced import is_traced
 
 if TYPE_CHECKING:
     from saccade.retina import Retina
 
 HAS_TRITON = find_spec("triton") is not None
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton on a CPU, slow: for tests
+LEAST_CAPABILITY = (6, 1)  # has dp4a
 READS = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 MAX_LANES = 4096  # columns of pixels in a window, that a program holds at once
 LOADS = 24  # a thread has at once
@@ -68,64 +77,49 @@ def plan(size: int, scales: int, factor: int, words: bool) -> tuple[tuple[int, .
     return tuple(steps)
 
 
-@torch.library.custom_op("saccade::look", mutates_args=())
-def _look(
-    images: Tensor,
-    locations: Tensor,
-    image_index: Tensor | None,
-    size: int,
-    scales: int,
-    factor: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    from triton import JITFunction
-
-    from saccade.kernels.triton_look import look_kernel
-
-    images, locations = images.contiguous(), locations.contiguous()
-    count, channels, height, width = images.shape
-    glimpses = len(locations)
-    out = images.new_empty((glimpses, scales, channels, size, size), dtype=dtype)
-    if out.numel() == 0:
-        return out
-    words = images.dtype == torch.uint8 and width % 4 == 0 and width >= 12
-    if words and images.data_ptr() % 4:  # a view that starts within a word
-        images = images.clone()
-    steps = plan(size, scales, factor, words)
-    parts = min(-(-PROGRAMS // (glimpses * channels)), max(-(-size // step[3]) for step in steps))
-    with torch.cuda.device_of(images):
-        look_kernel[glimpses, channels, parts](
-            images,
-            locations,
-            locations if image_index is None else image_index.contiguous(),
-            out,
-            count,
-            height,
-            SIZE=size,
-            COLUMNS=_power(size),
-            SCALES=scales,
-            WIDTH=width,
-            PLAN=steps,
-            INDEXED=image_index is not None,
-            DOT=isinstance(look_kernel, JITFunction) and torch.version.hip is None,
-            num_warps=_warps(size),
-            enable_fp_fusion=False,
-        )
-    return out
+_TRIED: dict[torch.device, str | None] = {}
 
 
-@_look.register_fake
-def _(
-    images: Tensor,
-    locations: Tensor,
-    image_index: Tensor | None,
-    size: int,
-    scales: int,
-    factor: int,
-    dtype: torch.dtype,
-) -> Tensor:
-    shape = (locations.shape[0], scales, images.shape[1], size, size)
-    return images.new_empty(shape, dtype=dtype)
+@torch.compiler.assume_constant_result
+def _missing(device: torch.device) -> str | None:
+    """Why Triton cannot serve on a device, or None if it can: tried once, and said once."""
+    if device not in _TRIED:
+        if not torch.cuda.is_available():
+            return None  # fake images
+        if torch.cuda.is_current_stream_capturing() or torch.cuda.get_sync_debug_mode():
+            return None  # the trial waits for the device, which a graph, or who says so, forbids
+        if (problem := _problem(device)) is not None:
+            words = "no Triton retina on %s, the table serves more slowly: %s"
+            logging.getLogger("saccade").warning(words, device, problem)
+        _TRIED[device] = problem
+    return _TRIED[device]
+
+
+def _problem(device: torch.device) -> str | None:
+    """Takes a few glimpses on a device; what goes wrong, or None if they are right."""
+    from saccade.retina import Retina
+
+    if device.type == "cuda" and torch.version.hip is None:
+        capability = torch.cuda.get_device_capability(device)
+        if capability < LEAST_CAPABILITY:
+            return f"its compute capability is {capability}, below {LEAST_CAPABILITY}"
+    retina = Retina(2, 2)
+    with _disable_current_modes():  # what is traced meanwhile is none of the trial's business
+        images = torch.arange(144, dtype=torch.uint8, device="cpu").view(1, 1, 12, 12)
+        at = torch.tensor([[0.25, -0.5]], dtype=torch.float32, device="cpu")
+        ready = table.prepare(images, retina)
+        wanted = table.look(images, ready, at, None, retina, torch.float32)
+        try:
+            images, at = images.to(device), at.to(device)
+            seen = KERNEL.look(images, images, at, None, retina, torch.float32)
+            return None if torch.equal(seen.cpu(), wanted) else "its glimpses are wrong"
+        except Exception as problem:  # Triton's own, its compilers', the driver's
+            return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+def _in_words(images: Tensor) -> bool:
+    """Whether every row of bytes holds whole words, enough of them to be read four at a time."""
+    return images.dtype == torch.uint8 and images.shape[-1] % 4 == 0 and images.shape[-1] >= 12
 
 
 class Fused:
@@ -144,11 +138,15 @@ class Fused:
         cell = retina.factor ** (retina.scales - 1)
         if _power(retina.size) * _power(cell) > MAX_LANES:
             return f"has no room for windows of {retina.size * cell} pixels a side"
-        return None
+        problem = _missing(images.device) if images.is_cuda else None
+        return None if problem is None else f"does not work on {images.device}: {problem}"
 
     def prepare(self, images: Tensor, retina: "Retina") -> Tensor:
-        """The images themselves: nothing is needed but that they are contiguous."""
-        return images.contiguous()
+        """The images themselves; a copy of bytes that start within a word, which is read slowly."""
+        images = images.contiguous()
+        if is_traced(images) or not _in_words(images) or images.data_ptr() % 4 == 0:
+            return images
+        return images.clone()
 
     def look(
         self,
@@ -173,15 +171,39 @@ class Fused:
         Returns:
             `(N, scales, C, size, size)` of `dtype`, finest scale first.
         """
-        return _look(
-            ready.detach(),
-            locations.detach(),
-            image_index,
-            retina.size,
-            retina.scales,
-            retina.factor,
-            dtype,
-        )
+        from triton import JITFunction
+
+        from saccade.kernels.triton_look import look_kernel
+
+        images, locations = ready.contiguous(), locations.contiguous()
+        count, channels, height, width = images.shape
+        glimpses, size, scales = len(locations), retina.size, retina.scales
+        out = images.new_empty((glimpses, scales, channels, size, size), dtype=dtype)
+        if out.numel() == 0:
+            return out
+        words = _in_words(images) and images.data_ptr() % 4 == 0
+        steps = plan(size, scales, retina.factor, words)
+        most = max(-(-size // step[3]) for step in steps)
+        parts = min(-(-PROGRAMS // (glimpses * channels)), most)
+        with torch.cuda.device_of(images):
+            look_kernel[glimpses, channels, parts](
+                images,
+                locations,
+                locations if image_index is None else image_index.contiguous(),
+                out,
+                count,
+                height,
+                SIZE=size,
+                COLUMNS=_power(size),
+                SCALES=scales,
+                WIDTH=width,
+                PLAN=steps,
+                INDEXED=image_index is not None,
+                DOT=isinstance(look_kernel, JITFunction) and torch.version.hip is None,
+                num_warps=_warps(size),
+                enable_fp_fusion=False,
+            )
+        return out
 
 
 KERNEL = Fused()

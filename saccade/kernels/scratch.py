@@ -26,8 +26,6 @@ def scratch(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         shape: Its shape.
         dtype: Its type.
     """
-    if torch.compiler.is_compiling():  # a graph plans its memory by itself
-        return torch.empty(shape, dtype=dtype, device="cpu")
     size = prod(shape) * dtype.itemsize
     piece = _OWN.pieces.get(name)
     if piece is None or piece.numel() < size:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from saccade.retina import Retina
 
 CHUNK = 2**17  # numbers at a time: they stay in the cache
+GPU_CHUNK = 2**26  # on a GPU, where few large steps are faster: 0.7 GB for bytes, 2.5 for floats
 
 
 def refusal(images: Tensor, retina: "Retina") -> str | None:
@@ -100,7 +101,8 @@ def look(
     area = area.float() if in_float else area
     flat = ready.view(-1)
     out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
-    step = max(1, CHUNK // (scales * channels * (g + 1) ** 2))
+    chunk = CHUNK if device.type == "cpu" else GPU_CHUNK
+    step = max(1, chunk // (scales * channels * (g + 1) ** 2))
     for begin in range(0, count, step):
         end = min(begin + step, count)
         corner = ys[begin:end, ..., None] + xs[begin:end, :, None, None]
