@@ -70,6 +70,8 @@ SHAPES = [(28, 1, 8, 1), (60, 1, 12, 3), (100, 1, 12, 4), (100, 3, 12, 4), (224,
 ALL = [Case(*shape, batch) for shape in SHAPES for batch in (128, 1024, 4096)]
 ALL = [*(case for case in ALL if case.fits), FIGURES[-1]]
 
+LEAST = 9  # repeats, the first to warm up; memory settles within some
+SLOW = 0.5  # seconds that are long: two repeats of them are enough
 READ_BYTES = ("saccade", "opencv")  # other methods read the images as floats
 GPU = [(Case(224, 3, 32, 4, 4096), torch.bfloat16), (Case(60, 1, 12, 3, 4096), torch.float32)]
 
@@ -155,13 +157,15 @@ def measure(case: Case, looks: int, seconds: float, quick: bool) -> list[dict[st
     times: list[list[float]] = [[] for _ in all_methods]
     errors = [0.0] * len(all_methods)
     begun, repeat = time.perf_counter(), 0
-    while repeat < 3 or (repeat < 40 and time.perf_counter() - begun < seconds):
+    while repeat < LEAST or (repeat < 40 and time.perf_counter() - begun < seconds):
         generator = torch.Generator().manual_seed(repeat)
         shape = (case.batch, case.channels, case.side, case.side)
         images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
         floats = images.float().div_(255)
         places = torch.rand(looks, case.batch, 2, generator=generator) * 2 - 1
         for number, (method, *_, take) in enumerate(all_methods):
+            if repeat > 2 and max(times[number]) > SLOW:  # long ones need no more
+                continue
             own = images.view(-1).view(torch.int64) if method in READ_BYTES else floats
             own.sum(), places.sum()  # what a method reads is as near in the caches for each
             slow = method == "common" and not repeat  # many seconds for some: one look warms it up
