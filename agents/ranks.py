@@ -6,6 +6,7 @@ to the rows of the whole batch, so any number of processes makes the same update
 Without `torchrun` there is one process, and every function here gives back what it was given.
 """
 
+import gc
 import os
 
 import torch
@@ -42,6 +43,7 @@ def leave_ranks() -> None:
     """Waits for the other processes and parts from them."""
     if dist.is_initialized():
         dist.barrier()
+        gc.collect()  # a wrapped network that holds the group would keep its threads beyond the end
         dist.destroy_process_group()
 
 

@@ -107,3 +107,24 @@ def test_one_process_is_left_alone():
     value = torch.tensor([1.0, 2.0], requires_grad=True)
     assert ranks.mean_over_ranks(value) is value
     assert ranks.from_leader(3.5) == 3.5
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="threads are listed in /proc")
+def test_no_thread_of_the_group_lives_on(tmp_path):
+    # One that does may ask for Python when that has ended, which aborts the process.
+    script = tmp_path / "leave.py"
+    script.write_text(
+        "import glob, torch, torch.distributed as dist\n"
+        "from saccade.agents.ranks import leave_ranks\n"
+        "dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)\n"
+        "net = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))\n"
+        "net(torch.ones(1, 2)).sum().backward()\n"
+        "def names(): return [open(f).read() for f in glob.glob('/proc/self/task/*/comm')]\n"
+        "assert any('gloo' in name for name in names())\n"
+        "net.__dict__['me'] = net\n"  # as a learner's, it is part of a circle
+        "del net\n"
+        "leave_ranks()\n"
+        "assert not any('gloo' in name for name in names())\n"
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
