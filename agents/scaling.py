@@ -13,8 +13,7 @@ Definitions, also in docs/scaling.md:
 - `peak_bytes`: the scene, what was prepared, the weights, and the largest sum of one layer's input
   and output. Counted from shapes, not probed.
 - `bytes_read`: in `seconds`, of the scene or of what was prepared, and of the weights, each once.
-- `error`: wrong answers in % of `scenes` scenes, and `interval`, Wilson's 95 %. More scenes where
-  the choice is made, of the agent and of what comes near to it (`CLOSE`).
+- `error`: wrong answers in % of `scenes` scenes, and `interval`, Wilson's 95 %.
 """
 
 import json
@@ -38,7 +37,6 @@ from saccade.plates import PlateMaker, PlateScene, part_rows, plate_letters, pla
 SIDES = (100, 256, 512, 1024, 2048, 4096)
 BACKGROUNDS = ("black", "photo")
 MARGIN = 0.3  # points of error within which two systems count as equal
-CLOSE = 3.0  # points of error within which a system is counted on more scenes
 SURE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # beliefs at which an agent may stop
 PRICE = 0.1  # points of validation error that stopping may cost
 CHUNK = 2**24  # pixels of scenes held at a time

@@ -118,25 +118,18 @@ def measure(
 def errors_of(
     systems: list[scaling.System], maker: PlateMaker, args: argparse.Namespace
 ) -> dict[str, Row]:
-    """Errors on test scenes, on more of them for the agent and those that are near."""
+    """Errors on test scenes, the same for all systems."""
     cache = WORK / f"errors-{maker.series}.json"
-    found: dict[str, Row] = {}
-
-    def count(some: list[scaling.System], scenes: int) -> None:
-        for name, (wrong, looks) in scaling.count_wrong(some, maker, scenes, "test", cache).items():
-            error, interval = 100 * wrong / scenes, scaling.wilson(wrong, scenes)
-            found[name] = {
-                "error": error,
-                "interval": interval,
-                "glimpses": looks,
-                "scenes": scenes,
-            }
-
-    count(systems, args.scenes)
-    near = found["saccade"]["error"] + scaling.CLOSE
-    for each in [each for each in systems if found[each.name]["error"] <= near]:
-        count([each], args.close_scenes)  # one by one: a long count can be taken up again
-    return found
+    wrong = scaling.count_wrong(systems, maker, args.scenes, "test", cache)
+    return {
+        name: {
+            "error": 100 * count / args.scenes,
+            "interval": scaling.wilson(count, args.scenes),
+            "glimpses": looks,
+            "scenes": args.scenes,
+        }
+        for name, (count, looks) in wrong.items()
+    }
 
 
 def pair(rows: list[Row]) -> list[Row]:
@@ -221,8 +214,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="time only, choices as stored")
     parser.add_argument("--retime", action="store_true", help="time all, errors as stored")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
-    parser.add_argument("--scenes", type=int, default=500, help="test scenes at each side")
-    parser.add_argument("--close-scenes", type=int, default=1500, help="... where it is close")
+    parser.add_argument("--scenes", type=int, default=1000, help="test scenes at each side")
     parser.add_argument("--sides", type=int, nargs="+", default=list(scaling.SIDES))
     parser.add_argument("--series", nargs="+", default=["detail", "proportional"])
     parser.add_argument("--data", choices=("mnist", "digits"), help="default: mnist if it is there")

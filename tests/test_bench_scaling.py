@@ -292,8 +292,6 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     out = tmp_path / "rows.json"
     words = ["bench", "--data", "digits", "--sides", "100", "128", "--series", "detail"]
     words += ["--weights", str(tmp_path / "weights"), "--scenes", "6", "--seconds", "0.01"]
-    words += ["--close-scenes", "8"]
-    monkeypatch.setattr(scaling, "CLOSE", 101.0)
     monkeypatch.setattr(sys, "argv", [*words, "--json", str(out)])
     bench.main()
     rows = json.loads(out.read_text())
@@ -306,7 +304,7 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     assert all(0 <= r["interval"][0] <= r["error"] <= r["interval"][1] <= 100 for r in rows)
     assert all((row["choice"] is None) == (not row["method"].startswith("cnn")) for row in rows)
     assert {row["photos"] for row in rows} == {"drawn"}
-    assert {(row["side"], row["scenes"]) for row in rows} == {(100, 8), (128, 8)}
+    assert {(row["side"], row["scenes"]) for row in rows} == {(100, 6), (128, 6)}
 
     (tmp_path / "stored.json").write_text(json.dumps(rows))
     before = {(r["background"], r["side"], r["method"]): r for r in rows}
