@@ -24,7 +24,9 @@ def draw_scaling(rows: list[Row], path: Path) -> None:
     panels = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
     for (series, background), (top, low) in zip(columns, panels.T, strict=True):
         mine = [r for r in rows if r["series"] == series and r["background"] == background]
-        for method in sorted({row["method"] for row in mine}, key=lambda name: name in LINES):
+        methods = {row["method"] for row in mine}
+        named_ones = [name for name in LINES if name in methods]
+        for method in (*sorted(methods - {*LINES}), *named_ones):  # these on top of the others
             line = sorted((r for r in mine if r["method"] == method), key=lambda r: r["side"])
             color, style, width = LINES.get(method, (FAINT, "-", 0.8))
             label = method + (f" ({line[-1]['choice']})" if line[-1].get("choice") else "")
