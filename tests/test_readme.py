@@ -47,16 +47,8 @@ def test_options_and_files_that_it_names_exist():
     fields = {name for kind, _ in COMMANDS.values() for name in kind.__dataclass_fields__}
     for option in re.findall(r"--([a-z][a-z-]+)", text):
         known = {"help", "threads", "json", "seconds", "device"}  # of all, of the benchmarks
-        known |= {
-            "quick",
-            "gpu",
-            "matrix",
-            "env_id",
-            "total_steps",
-            "gaze",
-            "list",
-            "nproc",
-        }  # of scripts
+        known |= {"quick", "gpu", "list"}  # of scripts
+        known |= {"matrix", "env_id", "total_steps", "gaze", "nproc"}
         assert option.replace("-", "_") in fields | known, option
     for path in re.findall(r"`((?:saccade|envs|agents|scripts|docs)/[\w./]+)`", text):
         assert (README.parent / path).exists(), path
