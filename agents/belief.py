@@ -77,6 +77,54 @@ def measure_belief(seen: dict[str, Seen]) -> dict[str, Any]:
     return found
 
 
+def measure_scanpaths(
+    agent: Agent,
+    makers: dict[str, SceneMaker],
+    keys: dict[str, Tensor],
+    seen: dict[str, Seen],
+    sigma: float,
+) -> dict[str, Any]:
+    """What several scanpaths on a scene know that one does not, after the whole budget.
+
+    Args:
+        agent: Who looks.
+        makers: Of "validation" and "test" scenes.
+        keys: Of the scenes.
+        seen: The agent's looks at the same scenes, at the policy's mode.
+        sigma: Spread of the noise that makes scanpaths differ.
+
+    Returns:
+        In %: `aurc`, selective risk of the answers of the one look at the mode, ranked by each way
+        of doubt; and of the answer by the mean belief over `SCANPATHS` looks `error`, `ece` and
+        `ece_scaled`, by a temperature fitted on validation scenes.
+    """
+    test = seen["test"]
+    own, right = test.look.logits[:, -1].double().softmax(-1), test.right[:, -1]
+    answer = own.argmax(-1, keepdim=True)
+    ranks = {"confidence": own.amax(-1), "entropy": -_entropy(own)}
+    found: dict[str, Any] = {"scanpaths": SCANPATHS, "sigma": sigma, "mean": {}}
+    for way, options in _ways(sigma).items():
+        beliefs = {
+            split: _sampled(agent, makers[split], keys[split], options)
+            for split in ("validation", "test")
+        }
+        together = beliefs["test"].mean(0)
+        ranks[f"disagreement, {way}"] = -_disagreement(beliefs["test"])
+        ranks[f"mean belief, {way}"] = together.gather(1, answer)[:, 0]
+        log_mean = {split: each.mean(0).clamp(min=1e-12).log() for split, each in beliefs.items()}
+        heat = fit_temperature(log_mean["validation"], seen["validation"].labels)
+        wrong = together.argmax(-1) != test.labels
+        scaled = (log_mean["test"] / heat).softmax(-1)
+        found["mean"][way] = {
+            "error": 100 * float(wrong.double().mean()),
+            "ece": 100 * calibration_error(together.amax(-1).clamp(max=1), ~wrong),
+            "ece_scaled": 100 * calibration_error(scaled.amax(-1).clamp(max=1), ~wrong),
+            "temperature": heat,
+        }
+    found["aurc"] = {name: 100 * aurc(rank, right) for name, rank in ranks.items()}
+    return found
+
+
 def measure_strange(
     agent: Agent, maker: SceneMaker, count: int, sigma: float, temperature: float
 ) -> dict[str, Any]:
@@ -108,23 +156,40 @@ def doubt_about(
         belief = (logits / heat).softmax(-1)
         doubts[f"confidence{suffix}"] = 1 - belief.amax(-1)
         doubts[f"entropy{suffix}"] = _entropy(belief)
-    for name, options in (
-        ("disagreement, noise", {"sigma": sigma}),
-        ("disagreement, first", {"random_first": True}),
-    ):
-        beliefs = torch.stack(
-            [
-                look_fully(agent, scenes, fold(keys, draw + 1), **options)
-                .logits[:, -1]
-                .double()
-                .softmax(-1)
-                for draw in range(SCANPATHS)
-            ]
-        )
-        together = _entropy(beliefs.mean(0))
-        doubts[name] = together - _entropy(beliefs).mean(0)
-    doubts["entropy of mean, first"] = together
+    for way, options in _ways(sigma).items():
+        beliefs = _look_often(agent, scenes, keys, options)
+        doubts[f"disagreement, {way}"] = _disagreement(beliefs)
+    doubts["entropy of mean, first"] = _entropy(beliefs.mean(0))
     return doubts
+
+
+def _ways(sigma: float) -> dict[str, dict[str, Any]]:
+    """What makes several scanpaths on a scene differ, as options of `look_fully`."""
+    return {"noise": {"sigma": sigma}, "first": {"random_first": True}}
+
+
+def _look_often(agent: Agent, scenes: Tensor, keys: Tensor, options: dict[str, Any]) -> Tensor:
+    """`(SCANPATHS, N, K)` beliefs after the whole budget."""
+    looks = [
+        look_fully(agent, scenes, fold(keys, draw + 1), **options).logits[:, -1]
+        for draw in range(SCANPATHS)
+    ]
+    return torch.stack(looks).double().softmax(-1)
+
+
+def _sampled(agent: Agent, maker: SceneMaker, keys: Tensor, options: dict[str, Any]) -> Tensor:
+    """The same of the first scenes of a maker's pool."""
+    index = torch.arange(len(keys), device=keys.device)
+    parts = [
+        _look_often(agent, maker(rows, fold(part, "scene")), part, options)
+        for rows, part in zip(index.split(500), keys.split(500), strict=True)
+    ]
+    return torch.cat(parts, 1)
+
+
+def _disagreement(beliefs: Tensor) -> Tensor:
+    """`(S, N, K)` to `(N,)`: mutual information between answer and scanpath."""
+    return _entropy(beliefs.mean(0)) - _entropy(beliefs).mean(0)
 
 
 def _entropy(belief: Tensor) -> Tensor:

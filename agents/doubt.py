@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from saccade.agents.belief import measure_belief, measure_strange
+from saccade.agents.belief import measure_belief, measure_scanpaths, measure_strange
 from saccade.agents.checkpoint import describe_machine, write_json
 from saccade.agents.config import read_config
 from saccade.agents.doubt_figures import draw_all
@@ -104,6 +104,8 @@ def measure(
     stop["time"] = measure_time(agent, makers["test"], stop, head)
     say("calibration")
     belief = measure_belief(seen)
+    say("several scanpaths")
+    scanpaths = measure_scanpaths(agent, makers, keys, seen, config.sigma)
     say("strange scenes")
     strange = measure_strange(
         agent, makers["test"], effort.strange, config.sigma, belief["temperature"][-1]
@@ -127,6 +129,7 @@ def measure(
         "anytime": (100 * (1 - seen["test"].right.double().mean(0))).tolist(),
         "stop": stop,
         "belief": belief,
+        "scanpaths": scanpaths,
         "strange": strange,
         "corrupted": corrupted,
         "layouts": layouts,
@@ -193,8 +196,9 @@ def pair(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if len(read) == 1:  # gains with readers of their own and without do not compare
         kind = "policy_gain" if results[0]["policy"]["readers"] == "trained" else "policy_gain_own"
         numbers[kind] = [r["policy"]["gain"] for r in results]
-    for kind in RULES:
-        chosen = [r["stop"]["rules"][kind]["chosen"] for r in results]
+    for kind in (*RULES, "best"):  # best: the rule that stops earliest on a run's validation scenes
+        rules = [r["stop"]["best"] if kind == "best" else kind for r in results]
+        chosen = [r["stop"]["rules"][own]["chosen"] for r, own in zip(results, rules, strict=True)]
         numbers[f"{kind}_saved"] = [each["saved"] for each in chosen]
         numbers[f"{kind}_worse"] = [each["worse"][0] for each in chosen]
     total = results[0]["glimpses"]

@@ -24,6 +24,7 @@ def make_sheets(result: dict[str, Any]) -> list[Sheet]:
     return [
         *_stopping(result),
         _calibration(result),
+        _scanpaths(result),
         _strange(result),
         *_corruptions(result),
         *_layouts(result),
@@ -151,6 +152,24 @@ def _calibration(result: dict[str, Any]) -> Sheet:
         "of equal counts as well. All are fitted on validation scenes. Chance: the ECE that a "
         "perfectly calibrated belief shows at this number of scenes. Least: the AURC of a "
         "confidence that knows which answers are right.",
+    )
+
+
+def _scanpaths(result: dict[str, Any]) -> Sheet:
+    found = result["scanpaths"]
+    last = {way: result["belief"][way]["ece"][-1] for way in ("raw", "scaled")}
+    rows = [["one, at the policy's mode", result["anytime"][-1], last["raw"], last["scaled"]]]
+    for way, each in found["mean"].items():
+        rows.append([f"mean belief, {way}", each["error"], each["ece"], each["ece_scaled"]])
+    ranked = ", ".join(f"{name} {value:.3f}" for name, value in found["aurc"].items())
+    return Sheet(
+        f"One scanpath and {found['scanpaths']} of them after {result['glimpses']} glimpses, %",
+        ["answer by", "error", "ECE", "scaled"],
+        [[str(name), *(f"{value:.2f}" for value in values)] for name, *values in rows],
+        f"Scanpaths differ by noise of {found['sigma']:g} in the policy or by random first "
+        f"fixations; their mean costs {found['scanpaths']} times as many glimpses and is no figure "
+        f"of the benchmark. AURC of the one look's answers, ranked by doubt of each kind, %: "
+        f"{ranked}.",
     )
 
 
@@ -292,7 +311,8 @@ def seeds_sheet(paired: dict[str, Any]) -> Sheet:
             way, _, t = rest.partition("_")
             name = f"ECE after {t} glimpses, {way}, %"
         elif name is None:
-            name = f"rule by {first}: {names[rest]}"
+            rule = "that validation chose" if first == "best" else f"by {first}"
+            name = f"rule {rule}: {names[rest]}"
         low_high = found["interval"]
         rows.append(
             [

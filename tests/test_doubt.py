@@ -12,7 +12,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from saccade.agents import doubt
-from saccade.agents.belief import doubt_about, measure_belief, measure_strange
+from saccade.agents.belief import (
+    SCANPATHS,
+    doubt_about,
+    measure_belief,
+    measure_scanpaths,
+    measure_strange,
+)
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
 from saccade.agents.doubt import Effort, over_seeds, pair
@@ -30,6 +36,7 @@ from saccade.agents.stress import (
     strange_scenes,
 )
 from saccade.corruptions import KINDS
+from saccade.counter import fold
 from saccade.digits import draw_digits
 from tests.test_halting import MAKER, POOL, T, make_agent
 
@@ -231,6 +238,39 @@ def test_a_reader_that_is_random_finds_nothing_strange_in_the_usual():
     for values in found["auroc"].values():
         assert values["confidence"] == pytest.approx(values["confidence, scaled"])
         assert all(0 <= value <= 1 for value in values.values())
+
+
+def test_several_scanpaths_beside_one():
+    agent, keys = make_agent(), split_keys("test", 40, "cpu")
+    agent.network.classifier.weight.data *= 50  # so that answers differ
+    seen = {split: seen_by(agent) for split in ("validation", "test")}
+    makers, both = dict.fromkeys(seen, MAKER), dict.fromkeys(seen, keys)
+    same = measure_scanpaths(agent, makers, both, seen, 1e-9)  # all scanpaths are the mode's
+    right = seen["test"].right[:, -1].double()
+    assert same["mean"]["noise"]["error"] == pytest.approx(100 * (1 - float(right.mean())))
+    belief = measure_belief(seen)
+    assert same["mean"]["noise"]["ece"] == pytest.approx(belief["raw"]["ece"][-1], abs=1e-3)
+    assert same["mean"]["noise"]["temperature"] == pytest.approx(
+        belief["temperature"][-1], rel=1e-3
+    )
+    assert same["aurc"]["mean belief, noise"] == pytest.approx(same["aurc"]["confidence"], abs=1e-3)
+    assert same["aurc"]["confidence"] == pytest.approx(belief["raw"]["aurc"][-1])
+    # By hand: five first fixations, one at a time.
+    scenes = first_scenes(MAKER, "test", 40)[0]
+    assert len(seen["test"].look.logits[:, -1].argmax(-1).unique()) > 1
+    looks = [
+        look_fully(agent, scenes, fold(keys, draw + 1), random_first=True).logits[:, -1].double()
+        for draw in range(SCANPATHS)
+    ]
+    mean = sum(look.softmax(-1) for look in looks) / SCANPATHS
+    wrong = (mean.argmax(-1) != seen["test"].labels).double().mean()
+    assert same["mean"]["first"]["error"] == pytest.approx(100 * float(wrong))
+    # What is fitted does not know the test labels.
+    seen["test"] = seen["test"]._replace(labels=(POOL.labels + 1) % 10)
+    other = measure_scanpaths(agent, makers, both, seen, 1e-9)
+    for way, each in other["mean"].items():
+        assert each["temperature"] == same["mean"][way]["temperature"]
+    assert other["aurc"] != same["aurc"]
 
 
 def test_strange_scenes_are_of_the_same_layout():
