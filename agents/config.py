@@ -119,6 +119,9 @@ class TrainConfig:
     readers: bool = False
     """Train, after the agent, a reader for random, center and raster gaze each, with the same
     number of updates, to compare it with (takes up to three times as long again)."""
+    judge: Literal["test", "validation"] = "test"
+    """Which scenes the ended run is judged on: with "validation" the test set stays unseen while
+    options are chosen; `saccade evaluate` looks at it later."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What matrix products are computed in while training: bfloat16 is faster on processors that
     have it (TF32 on GPUs); judging is always in float32."""
@@ -170,6 +173,7 @@ class TrainConfig:
             ("reward", ("terminal", "dense")), ("optimizer", ("adamw", "adam")),
             ("baseline", ("learned", "leave-one-out")), ("routing", ("apart", "shared")),
             ("precision", ("float32", "bfloat16")), ("aim", ("absolute", "relative")),
+            ("judge", ("test", "validation")),
         ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ValueError(

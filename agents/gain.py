@@ -140,7 +140,7 @@ def known_readers(run: Path) -> tuple[dict[str, list[float]], int]:
     if not (run / "summary.json").is_file():
         return {}, 0
     summary = read_json(run / "summary.json")
-    if summary.get("readers") != "trained":
+    if summary.get("readers") != "trained" or summary.get("judged", "test") != "test":
         return {}, 0
     accuracy: dict[str, list[float]] = summary["accuracy"]
     scripts = [str(name) for name in SCRIPTS if name in accuracy]
@@ -214,7 +214,8 @@ def compare_gazes(
         return find_path(trained, splits, judge, count), readers, length
     if length != updates:
         readers, judge = {}, None
-    learned: list[Gaze] = ["learned"] if updates != trained.config.updates else []
+    known = updates == trained.config.updates and not trained.facts
+    learned: list[Gaze] = [] if known else ["learned"]
     for gaze in [gaze for gaze in (*learned, *SCRIPTS) if gaze not in readers]:
         reader, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)
         judge = reader if gaze == "random" else judge

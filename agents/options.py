@@ -59,7 +59,8 @@ class Doubt:
     """Look at fewer scenes: figures are coarser, and come in seconds."""
     readers: int = 0
     """Updates to train a reader for random, center, raster and best fixed gaze each, where the run
-    has none; where the agent had more, one is trained for as long beside them. 0 trains none."""
+    has none; where the agent had more, one is trained for as long beside them. Beside a shipped
+    agent they learn by its row's recipe. 0 trains none."""
     references: int = 0
     """Updates to train networks for that see the whole scene, to break beside the agent; 0 takes
     those that were trained before."""

@@ -46,7 +46,7 @@ def write_report(
         config: The configuration, as it goes into JSON.
         summary: Results: `accuracy`, a list of fractions by glimpse for each gaze; `readers`,
             "trained" or "own", who read the gazes that were not learned; `seconds` of
-            training; `confusion`, K lists of K counts on the test set, by true class and answer
+            training; `confusion`, K lists of K counts on the judged set, by true class and answer
             (without it the episodes are counted). What else it holds is shown under the details.
         metrics: The lines of `metrics.jsonl`. A number becomes a curve, a list of them one
             curve for each glimpse, a dict one curve for each name (of lists the last number);
@@ -106,8 +106,9 @@ def _tiles(summary: dict[str, Any]) -> str:
     tiles = []
     if "learned" in final:
         glimpses = len(summary["accuracy"]["learned"])
+        judged = summary.get("judged", "test")
         after = f"after {glimpses} glimpse{'s' if glimpses > 1 else ''}"
-        tiles.append((percent(final["learned"]) + "%", f"right on the test set {after}"))
+        tiles.append((percent(final["learned"]) + "%", f"right on the {judged} set {after}"))
     others = {gaze: value for gaze, value in final.items() if gaze != "learned"}
     if "learned" in final and others:
         best = max(others, key=lambda gaze: others[gaze])

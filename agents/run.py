@@ -108,7 +108,7 @@ class Run:
         return self.config
 
     def train(self, console: Console) -> dict[str, Any]:
-        """Trains the agent, and its readers if they are asked for; then looks at the test set.
+        """Trains the agent, and its readers if asked for; then judges them on the test set.
 
         Returns:
             What it has written to `summary.json`; nothing in processes that do not lead.
@@ -137,10 +137,9 @@ class Run:
             networks[gaze] = other.network
         if not leads():
             return {}
-        scenes = {
-            "validation": learner.validation,
-            "test": make_scenes(config, self.splits.test),
-        }
+        scenes = {"validation": learner.validation}
+        if config.judge == "test":
+            scenes["test"] = make_scenes(config, self.splits.test)
         results = {
             split: {
                 gaze: evaluate(
@@ -156,7 +155,7 @@ class Run:
             for split in scenes
         }
         summary = summarize(config, self.splits, results, spent) | describe_machine(self.device)
-        save_episodes(self.folder, results["test"][config.gaze])
+        save_episodes(self.folder, results[config.judge][config.gaze])
         write_json(self.folder / "summary.json", summary)  # last: it says that all is there
         return summary
 
@@ -173,9 +172,10 @@ def summarize(
         for split, gazes in results.items()
     }
     return {
-        "accuracy": accuracy["test"],
+        "judged": config.judge,
+        "accuracy": accuracy[config.judge],
         "validation": accuracy["validation"],
-        "confusion": results["test"][config.gaze].confusion.tolist(),
+        "confusion": results[config.judge][config.gaze].confusion.tolist(),
         "seconds": round(spent[config.gaze], 1),
         "seconds_by_gaze": {gaze: round(value, 1) for gaze, value in spent.items()},
         "readers": "trained" if config.readers else "own",
@@ -194,7 +194,7 @@ def summarize(
 
 
 def show(summary: dict[str, Any], console: Console) -> None:
-    """Prints a summary: right on validation in the end; after each glimpse on the test scenes."""
+    """Prints a summary: right on validation in the end; by glimpse on the judged scenes."""
     if validation := summary.get("validation"):
         words = ", ".join(f"{gaze} {100 * each[-1]:.1f}" for gaze, each in validation.items())
         console.print(f"right on validation, %, which is to choose by: {words}", highlight=False)
@@ -203,10 +203,12 @@ def show(summary: dict[str, Any], console: Console) -> None:
         if summary["readers"] == "trained"
         else "other gazes read by the agent's own reader; --readers trains one for each"
     )
-    count = summary["images_by_split"]["test"]
+    judged = summary.get("judged", "test")
+    count = summary["images_by_split"][judged]
     augmented = ", augmented training" if summary["augmented"] else ""
+    made = f"{summary['data']}, {summary['scene']}{augmented}"
     table = Table(
-        title=f"Right on {count} test scenes ({summary['data']}, {summary['scene']}{augmented}), %",
+        title=f"Right on {count} {judged} scenes ({made}), %",
         caption=kind,
     )
     gazes = summary["accuracy"]

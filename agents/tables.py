@@ -56,7 +56,7 @@ def accuracy_section(summary: dict[str, Any]) -> str:
         cells += ["<td></td>"] * (count - len(values))
         rows.append(f'<tr><th scope="row">{html.escape(gaze)}</th>{"".join(cells)}</tr>')
     readers = READERS.get(str(summary.get("readers")), "")
-    caption = f"Percent right on {_test_scenes(summary)} after each glimpse. {readers}"
+    caption = f"Percent right on {_judged_scenes(summary)} after each glimpse. {readers}"
     table = (
         f'<div class="scroll"><table><caption>{html.escape(caption)}</caption><thead><tr>'
         f'<th scope="col">gaze</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -70,8 +70,8 @@ def confusion_section(
     """What was taken for what: the commonest mistakes, and a matrix where it is not too large.
 
     Args:
-        summary: May hold `confusion`, counts `(K, K)` on the whole test set: rows are the true
-            classes, columns the answers.
+        summary: May hold `confusion`, counts `(K, K)` on all scenes it was judged on: rows are the
+            true classes, columns the answers.
         answers: `(N,)` answers in the recorded episodes, counted where the summary has none.
         labels: `(N,)` true classes.
         classes: `K` names.
@@ -82,7 +82,7 @@ def confusion_section(
         np.add.at(counts, (labels, answers), 1)
         on = f"the {len(labels)} episodes that were recorded"
     else:
-        counts, on = np.asarray(known, int).reshape(count, count), _test_scenes(summary)
+        counts, on = np.asarray(known, int).reshape(count, count), _judged_scenes(summary)
     tables = [_matrix(counts, classes, on)] if count <= MATRIX else []
     tables.append(_mistakes(counts, classes, on))
     boxes = "".join(f'<div class="scroll">{table}</div>' for table in tables)
@@ -134,9 +134,10 @@ def _mistakes(counts: np.ndarray, classes: Sequence[str], on: str) -> str:
     )
 
 
-def _test_scenes(summary: dict[str, Any]) -> str:
-    scenes = summary.get("images_by_split", {}).get("test")
-    return f"{scenes:,} test scenes" if isinstance(scenes, int) else "the test set"
+def _judged_scenes(summary: dict[str, Any]) -> str:
+    judged = summary.get("judged", "test")
+    scenes = summary.get("images_by_split", {}).get(judged)
+    return f"{scenes:,} {judged} scenes" if isinstance(scenes, int) else f"the {judged} set"
 
 
 def _cell(share: float, best: bool) -> str:

@@ -32,7 +32,7 @@ class Episodes(NamedTuple):
 
 
 def run_episodes(folder: Path, count: int) -> Episodes:
-    """The first episodes of a run's test set.
+    """The first episodes of a run's test set, or of what it was judged on.
 
     Raises:
         FileNotFoundError: If there is no run, or it has not ended.

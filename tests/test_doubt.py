@@ -35,6 +35,7 @@ from saccade.agents.stress import (
     network_system,
     strange_scenes,
 )
+from saccade.agents.suite import find_row, row_config
 from saccade.corruptions import KINDS
 from saccade.counter import fold
 from saccade.digits import draw_digits
@@ -147,6 +148,20 @@ def test_what_cannot_be_doubted(folder, capsys):
     world.mkdir()
     (world / "config.json").write_text(json.dumps({"config": {"env": "saccade/Catch-v0"}}))
     assert "plays in a world" in says(world)
+
+
+def test_readers_beside_a_shipped_agent(folder, capsys):
+    out, path = folder / "shipped", folder / "shipped.json"
+    options = ["--data", "digits", "--quick", "--readers", "2", "--out", str(out)]
+    assert main(["doubt", "centered-28-6g", *options, "--json", str(path)]) == 0
+    policy = json.loads(path.read_text())["policy"]
+    assert policy["reader_updates"] == 2
+    assert set(policy["trained"]) == {"learned", "random", "center", "raster", "fixed"}
+    assert policy["trained"]["learned"][-1] > policy["own"]["learned"][-1]  # two updates: little
+    recipe, row = read_config(out / "readers-2" / "random" / "config.json"), "centered-28-6g"
+    assert recipe.network() == row_config(find_row(row)).network()
+    assert (recipe.data, recipe.gaze, recipe.updates) == ("digits", "random", 2)
+    capsys.readouterr()
 
 
 def seen_by(agent, count=40):

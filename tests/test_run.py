@@ -17,12 +17,15 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import saccade
-from saccade.agents.checkpoint import read_checkpoint
+from saccade.agents import run as run_module
+from saccade.agents.checkpoint import load_episodes, read_checkpoint, write_json
 from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
+from saccade.agents.evaluate import evaluate
 from saccade.agents.fit import Interrupted, fastest_threads, updates_for
+from saccade.agents.gain import known_readers
 from saccade.agents.log import read_metrics
 from saccade.agents.reinforce import Reinforce, make_scenes
-from saccade.agents.run import Run
+from saccade.agents.run import Run, show
 from saccade.data import load
 
 QUIET = Console(quiet=True)
@@ -109,6 +112,30 @@ def test_a_kill_loses_no_more_than_the_last_checkpoint(small, tmp_path):
     assert not (small.out / "summary.json").exists()
     Run(config, resume=True).train(QUIET)
     assert_same(results(tmp_path / "straight"), results(small.out))
+
+
+def test_a_run_that_is_judged_on_validation_never_looks_at_the_test_set(small, monkeypatch):
+    looked = []
+
+    def note(*words, **options):
+        looked.append(words[2])
+        return evaluate(*words, **options)
+
+    monkeypatch.setattr(run_module, "evaluate", note)
+    summary = Run(replace(small, judge="validation")).train(QUIET)
+    assert set(looked) == {"validation"}
+    assert summary["judged"] == "validation"
+    assert summary["accuracy"] == summary["validation"]
+    console = Console(file=io.StringIO(), width=200)
+    show(summary, console)
+    count = summary["images_by_split"]["validation"]
+    assert f"Right on {count} validation scenes" in console.file.getvalue()
+    assert len(load_episodes(small.out)[2]) == count
+    write_json(small.out / "summary.json", summary | {"readers": "trained"})
+    assert known_readers(small.out) == ({}, 0)  # their errors are not of test scenes
+    looked.clear()
+    Run(replace(small, out=small.out.parent / "other")).train(QUIET)
+    assert set(looked) == {"validation", "test"}
 
 
 def test_what_a_run_leaves_behind(small):
