@@ -125,6 +125,9 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """What matrix products are computed in while training: bfloat16 is faster on processors that
     have it (TF32 on GPUs); judging is always in float32."""
+    compile: bool = False
+    """Turn an update's play and judgement into one compiled graph (`torch.compile`), on a GPU with
+    CUDA graphs: takes minutes first, differs in the last digits, and on a CPU brings nothing."""
     out: Path = Path("runs/train")
     """Run folder for checkpoint, metrics and summary; must not hold a run yet."""
     seed: int = 0

@@ -161,7 +161,7 @@ def _scanpaths(result: dict[str, Any]) -> Sheet:
     rows = [["one, at the policy's mode", result["anytime"][-1], last["raw"], last["scaled"]]]
     for way, each in found["mean"].items():
         rows.append([f"mean belief, {way}", each["error"], each["ece"], each["ece_scaled"]])
-    ranked = ", ".join(f"{name} {value:.3f}" for name, value in found["aurc"].items())
+    ranked = "; ".join(f"{name} {value:.3f}" for name, value in found["aurc"].items())
     return Sheet(
         f"One scanpath and {found['scanpaths']} of them after {result['glimpses']} glimpses, %",
         ["answer by", "error", "ECE", "scaled"],

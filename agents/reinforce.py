@@ -96,6 +96,10 @@ class Reinforce:
             device=device,
         )
         self.trip: nn.Module = _Trip(self.network, self._trip)
+        self.graphs = config.compile and device.type == "cuda"
+        if config.compile:
+            mode = "reduce-overhead" if self.graphs else None
+            self.trip.compile(fullgraph=count() == 1, mode=mode)  # ranks talk in between
         if count() > 1:
             unused = config.gaze != "learned" or config.glimpses == 1  # policy and baseline
             self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
@@ -110,7 +114,11 @@ class Reinforce:
             Metrics of this update, tensors on the device: nothing here waits for it.
         """
         key = row_keys(fold(fold(self.key, "update"), self.updates), self.config.batch)
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
         loss, metrics = self.trip(key[self.share], self._next_images()[self.share])
+        if self.graphs:  # the next update overwrites them
+            metrics = {name: value.clone() for name, value in metrics.items()}
         # 3. Learn.
         norms = self.optimizer.step(loss, self.updates)
         self.updates += 1

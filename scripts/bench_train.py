@@ -7,7 +7,7 @@ Each row times whole updates (play, judge, learn; `agents/reinforce.py`) on draw
 networks at batch 128, and of the presets that train the suite, as they are. `share` is the
 floating-point work of the network's matrix products, forward and backward, against the rate of one
 large float32 matrix product, in the row's precision, measured in the same run. `--compile` adds
-rows whose play and judgement go through `torch.compile` as one graph (minutes a row to compile).
+rows of `saccade train --compile`: one graph an update (minutes a row to compile).
 """
 
 import argparse
@@ -104,10 +104,8 @@ def main() -> None:
     splits = Splits(digits, digits, digits, "digits")
     rows = []
     for (case, config), compiled in product(CASES.items(), (False, True)[: 1 + args.compile]):
-        config = replace(config, batch=args.batch or config.batch)
+        config = replace(config, batch=args.batch or config.batch, compile=compiled)
         learner = Reinforce(config, splits, device)
-        if compiled:
-            learner.trip.compile(fullgraph=True)
         with matrix_precision(config):
             speed = rate(learner.update, args.seconds, device) * config.batch
         work, peak = flops_per_image(learner), peaks[config.precision]

@@ -240,6 +240,18 @@ def test_fused_looks_compile_whole():
     torch.testing.assert_close(seen, step(images, at))
 
 
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+def test_updates_in_graphs_are_those_of_plain_ones():
+    plain, graphed = (learner("cuda", compile=way) for way in (False, True))
+    kept = []
+    for _ in range(6):
+        one, other = plain.update(), graphed.update()
+        kept.append(other["loss_classify"])
+        for name, value in one.items():
+            torch.testing.assert_close(other[name], value, rtol=0.02, atol=0.02)
+    assert len({float(value) for value in kept}) > 1, "what was given must stay as it was"
+
+
 def test_fused_looks_never_wait_for_the_device():
     retina = Retina(12, 3)
     scene = retina.prepare(bytes_of_noise(7, 1, 60, 60).cuda(), kernel="fused")

@@ -1,11 +1,30 @@
 """A whole update is one graph: nothing in an episode needs Python, or waits for the device."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from saccade.agents.config import TrainConfig
 from saccade.agents.reinforce import Reinforce
 from saccade.data import Splits
 from saccade.digits import draw_digits
+
+
+@pytest.fixture(autouse=True)
+def _traced_alone(monkeypatch):
+    """Compiling is tracing here, without generating code, which would take minutes."""
+    real = torch.nn.Module.compile
+
+    def trace(module, fullgraph, mode):
+        assert fullgraph
+        assert mode is None, "CUDA graphs are for GPUs"
+        real(module, fullgraph=True, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
 
 
 def test_playing_and_judging_is_one_graph_with_the_same_numbers():
@@ -16,11 +35,13 @@ def test_playing_and_judging_is_one_graph_with_the_same_numbers():
     )  # fmt: skip
     digits = draw_digits(20, seed=0)
     splits = Splits(digits, digits, digits, "digits")
-    plain, traced = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
-    torch._dynamo.reset()
-    traced.trip.compile(fullgraph=True, backend="eager")
+    plain, traced = (
+        Reinforce(replace(config, compile=way), splits, torch.device("cpu"))
+        for way in (False, True)
+    )
+    assert plain.trip._compiled_call_impl is None
+    assert traced.trip._compiled_call_impl is not None
     for _ in range(2):
         one, other = plain.update(), traced.update()
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
-    torch._dynamo.reset()
