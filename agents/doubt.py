@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -23,10 +22,9 @@ from saccade.agents.doubt_page import make_sheets, seeds_sheet, show_sheets, to_
 from saccade.agents.evaluate import split_keys
 from saccade.agents.full_look import look_at_split
 from saccade.agents.gain import compare_gazes, measure_policy, training_keys
-from saccade.agents.halting import RULES
-from saccade.agents.references import REFERENCES, train_reference
+from saccade.agents.pairs import pair
+from saccade.agents.references import REFERENCES, count_right, train_reference
 from saccade.agents.reinforce import make_scenes
-from saccade.agents.results import interval
 from saccade.agents.stopping import measure_stopping, measure_time
 from saccade.agents.stress import (
     System,
@@ -112,11 +110,17 @@ def measure(
         agent, makers["test"], effort.strange, config.sigma, belief["temperature"][-1]
     )
     say("corruptions, clutter, sides")
+    anytime = (100 * (1 - seen["test"].right.double().mean(0))).tolist()
     systems: dict[str, System] = {"saccade": agent_system(agent)}
     for name, network in references.items():
         systems[name] = network_system(network, *makers["test"].shape[1:])
     corrupted = break_by_corruption(systems, makers["test"], effort.corrupted)
     layouts = break_by_layout(systems, makers["test"], effort.corrupted)
+    shown = len(keys["test"])
+    clean = {
+        name: 100 * (1 - count_right(network, makers["test"], "test", count=shown) / shown)
+        for name, network in references.items()
+    }
     say("what the policy adds")
     policy = measure_policy(agent, makers["test"], keys["test"], seen["test"], *gazes)
     return {
@@ -127,12 +131,13 @@ def measure(
         "scenes": {split: len(each.labels) for split, each in seen.items()},
         "seed": config.seed,
         "updates": trained.config.updates if not trained.facts else None,
-        "anytime": (100 * (1 - seen["test"].right.double().mean(0))).tolist(),
+        "anytime": anytime,
         "stop": stop,
         "belief": belief,
         "scanpaths": scanpaths,
         "strange": strange,
         "corrupted": corrupted,
+        "clean": {"saccade": anytime[-1], **clean},
         "layouts": layouts,
         "policy": policy,
         **describe_machine(device),
@@ -168,45 +173,6 @@ def get_references(
 def reference_length(folder: Path, name: str) -> int:
     """For how many updates a network that is kept there was trained."""
     return torch.load(folder / name / "reference.pt", weights_only=True)["updates"]
-
-
-def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean of a number over runs and its 95 % interval (`results.interval`); None for one run."""
-    return {
-        "values": list(values),
-        "mean": float(np.mean(values)),
-        "interval": interval(list(values)),
-    }
-
-
-def pair(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What several runs of a task come to together; differences are paired within each run.
-
-    Raises:
-        ValueError: If the runs are of other scenes or budgets.
-    """
-    kinds = {(r["data"], r["scene"], tuple(r["shape"]), r["glimpses"]) for r in results}
-    if len(kinds) > 1:
-        raise ValueError(f"runs of several tasks are not taken together: {sorted(kinds)}")
-    numbers: dict[str, list[float]] = {
-        "error": [r["anytime"][-1] for r in results],
-        "time_saved": [r["stop"]["time"]["saved"] for r in results],
-        "corrupted_error": [r["corrupted"]["errors"]["saccade"]["mean"] for r in results],
-    }
-    read = {(r["policy"]["readers"], r["policy"].get("reader_updates")) for r in results}
-    if len(read) == 1:  # gains with readers of their own and without do not compare
-        kind = "policy_gain" if results[0]["policy"]["readers"] == "trained" else "policy_gain_own"
-        numbers[kind] = [r["policy"]["gain"] for r in results]
-    for kind in (*RULES, "best"):  # best: the rule that stops earliest on a run's validation scenes
-        rules = [r["stop"]["best"] if kind == "best" else kind for r in results]
-        chosen = [r["stop"]["rules"][own]["chosen"] for r, own in zip(results, rules, strict=True)]
-        numbers[f"{kind}_saved"] = [each["saved"] for each in chosen]
-        numbers[f"{kind}_worse"] = [each["worse"][0] for each in chosen]
-    total = results[0]["glimpses"]
-    for t in sorted({min(2, total), total}):
-        for way in ("raw", "scaled", "by entropy"):
-            numbers[f"ece_{way}_{t}"] = [r["belief"][way]["ece"][t - 1] for r in results]
-    return {name: over_seeds(values) for name, values in numbers.items()}
 
 
 def default_folder(run: Path) -> Path:

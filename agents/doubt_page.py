@@ -196,7 +196,9 @@ def _corruptions(result: dict[str, Any]) -> list[Sheet]:
     def mean(values: Sequence[float]) -> str:
         return f"{sum(values) / len(values):.1f}"
 
-    rows = [["none", *(f"{errors[name]['clean']:.1f}" for name in systems)]]
+    everything = f"none, all {result['scenes']['test']:,}"
+    rows = [[everything, *(f"{result['clean'][name]:.1f}" for name in systems)]]
+    rows.append(["none", *(f"{errors[name]['clean']:.1f}" for name in systems)])
     rows += [[kind, *(mean(errors[name][kind]) for name in systems)] for kind in kinds]
     rows.append(["mean", *(f"{errors[name]['mean']:.1f}" for name in systems)])
     theirs = {kind: severity for kind, severity in MNIST_C.items() if kind in kinds}

@@ -243,15 +243,17 @@ def reference_updates(
 
 
 @torch.no_grad()
-def count_right(network: nn.Module, maker: SceneMaker, split: str, batch: int = 500) -> int:
-    """How many scenes of a split, "validation" or "test", are read rightly.
+def count_right(
+    network: nn.Module, maker: SceneMaker, split: str, batch: int = 500, count: int | None = None
+) -> int:
+    """How many scenes of a split, "validation" or "test", are read rightly: of all, or the first.
 
     They are the scenes that agents are shown there (`evaluate.evaluate`), each once.
     """
     task, device = Classify(maker), maker.pool.images.device
     keys, right = split_keys(split, len(maker.pool), device), 0
     network.eval()
-    for index in torch.arange(len(maker.pool), device=device).split(batch):
+    for index in torch.arange(len(maker.pool), device=device)[:count].split(batch):
         state = task.begin(keys[index], index)
         right += int((network(task.frames(state)).argmax(-1) == state["label"]).sum())
     return right

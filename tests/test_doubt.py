@@ -21,12 +21,13 @@ from saccade.agents.belief import (
 )
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
-from saccade.agents.doubt import Effort, over_seeds, pair
+from saccade.agents.doubt import Effort
 from saccade.agents.doubt_page import verdict
 from saccade.agents.evaluate import split_keys
 from saccade.agents.full_look import FullLook, Seen, look_at_split, look_fully
 from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
 from saccade.agents.gaze import SCRIPTS
+from saccade.agents.pairs import over_seeds, pair
 from saccade.agents.stopping import measure_stopping, paired_bound
 from saccade.agents.stress import (
     break_by_corruption,
