@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from saccade.kernels import KERNELS
+from saccade.plates import DIGIT, SMALL
 from saccade.retina import Retina
 
 STRIDES = {1: (2, 2, 2, 1, 1), 2: (2, 2, 1, 1), 4: (1, 2, 1, 1), 8: (1, 1, 1), 16: (1, 1, 1)}
+FIELD = 47  # pixels that a place sees where strides are those of full resolution
 
 
 class Member(NamedTuple):
@@ -26,16 +28,22 @@ class Member(NamedTuple):
         width: Channels after the first layer; then twice, and from the third on four times.
         factor: By which a scene is down-sampled.
         fixed: Or the side it is down-sampled to; 0 for the factor.
+        deep: Strides are those of full resolution whatever the factor, where digits do not shrink.
     """
 
     width: int
     factor: int = 1
     fixed: int = 0
+    deep: bool = False
 
     @property
     def name(self) -> str:
         """As results have it."""
         return f"fcn-{self.width}" + (f"@{self.fixed}" if self.fixed else f"/{self.factor}")
+
+    def fits(self, side: int) -> bool:
+        """Whether a place sees all of a digit of a proportional scene, and that is no stamp."""
+        return 48 <= side / self.factor <= FIELD * SMALL / DIGIT
 
     def prepare(self, images: Tensor) -> Tensor:
         """Down-samples `(N, 1, H, W)` uint8 by area."""
@@ -46,10 +54,11 @@ class Member(NamedTuple):
 FAMILY: dict[str, tuple[Member, ...]] = {
     "detail": (
         Member(8, 1), Member(16, 1), Member(8, 2), Member(16, 2), Member(32, 2),
-        Member(16, 4), Member(16, 8), Member(16, 16),
+        Member(16, 4), Member(16, 8), Member(16, 16), Member(32, fixed=128),
     ),
     "proportional": (
-        Member(8, 1), Member(8, 2), Member(16, 4), Member(16, 8), Member(16, 16),
+        Member(8, 1), *(Member(width, factor, deep=True)
+                        for width, factor in ((8, 2), (16, 4), (16, 8), (16, 16))),
         Member(8, fixed=100), Member(16, fixed=100),
     ),
 }  # fmt: skip
@@ -68,7 +77,7 @@ class DenseReader(nn.Module):
         self.member = member
         layers: list[nn.Module] = []
         before = 1
-        for depth, stride in enumerate(STRIDES[member.factor]):
+        for depth, stride in enumerate(STRIDES[1 if member.deep else member.factor]):
             after = member.width * min(2**depth, 4)
             convolution = nn.Conv2d(before, after, 3, stride, 1, bias=False)
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]

@@ -140,8 +140,8 @@ def dense_system(network: DenseReader, series: str, minutes: float) -> System:
 
     def trained(side: int) -> bool:
         if series == "detail":
-            return side <= 512  # pieces of larger scenes are no wider than that
-        return bool(member.fixed) or (48 <= side / member.factor <= 256 and side <= 1024)
+            return side <= (256 if member.fixed else 512)  # pieces are no wider than that
+        return bool(member.fixed) or (member.fits(side) and side <= 1024)
 
     return System(
         member.name,

@@ -29,6 +29,7 @@ OFTEN = (*SIDES, 2048, 3072, 4096, 4096)  # sides of stored coarse looks; these 
 PLATES = ((64, 40), (96, 64), (160, 128), (288, 256))  # side of a scene of one plate, and its side
 # Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
 PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0), (512, 40, 3))
+WHOLE = ((100, 40, 3), (256, 40, 3))  # scenes, for who sees them at one small side
 WARM = 0.9  # share of the agent's updates in which it follows a script
 STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings
@@ -48,17 +49,11 @@ class Plan:
 
 
 PLANS = {
-    ("detail", "agent"): Plan(5000),
+    ("detail", "agent"): Plan(10_000),
     ("detail", "dense"): Plan(10_000),
     ("proportional", "agent"): Plan(2500),
-    ("proportional", "dense"): Plan(1500),
-    ("proportional", "small"): Plan(6000),  # of one small side: cheap, and there the best
+    ("proportional", "dense"): Plan(6000),
 }
-
-
-def plan_of(series: str, member: Member) -> Plan:
-    """How long a member of the family learns."""
-    return PLANS[series, "small" if member.fixed and member != CROP else "dense"]
 
 
 def learn(
@@ -299,9 +294,12 @@ class DenseLoss(LossOf):
             prepared = crop_true(made.images, made.places, self.maker.series)
         else:
             if self.maker.series == "detail":
-                first = done < 0.5
-                side, plate, others = (48, 40, 0) if first else PIECES[int(draw * len(PIECES))]
-                count = 128 if first else min(32, 32 * 320**2 // side**2)
+                first, fixed = done < 0.5, self.member.fixed
+                pieces = WHOLE if fixed else PIECES
+                side, plate, others = pieces[int(draw * len(pieces))]
+                if first:
+                    side, plate, others = (side, plate, 0) if fixed else (48, 40, 0)
+                count = 128 if first and not fixed else min(32, 32 * 320**2 // side**2)
                 made, _ = self.scenes(key, count, side=side, plate=plate, others=others)
             else:
                 side = 100 if self.member.fixed else self.sides[int(draw * len(self.sides))]
@@ -315,8 +313,8 @@ class DenseLoss(LossOf):
 
     @property
     def sides(self) -> list[int]:
-        """Sides of the proportional series that fit: at most 256 pixels of each side are seen."""
-        return [side for side in SIDES[:8] if 48 <= side / self.member.factor <= 256]
+        """Sides of the proportional series that fit."""
+        return [side for side in SIDES[:8] if self.member.fits(side)]
 
 
 def train_agent(maker: PlateMaker, plan: Plan, path: Path) -> tuple[PlaceAgent, float]:

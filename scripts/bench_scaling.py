@@ -39,7 +39,7 @@ from saccade.agents import scaling
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import draw_scaling, make_table, write_page
-from saccade.agents.scaling_train import PLANS, plan_of, train_agent, train_dense
+from saccade.agents.scaling_train import PLANS, train_agent, train_dense
 from saccade.data import load
 from saccade.plates import PlateMaker, part_rows, photo_files
 
@@ -66,7 +66,7 @@ def train_missing(series: str, data: str, weights: Path) -> None:
             agent.sure.fill_(scaling.find_sure(agent, unseen))
             scaling.store(agent, path, minutes)
         else:
-            reader, minutes = train_dense(member, maker, plan_of(series, member), state)
+            reader, minutes = train_dense(member, maker, PLANS[series, "dense"], state)
             scaling.store(reader, path, minutes)
 
 

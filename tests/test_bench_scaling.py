@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from saccade.agents import scaling, scaling_agent, scaling_train
-from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, shrink
+from saccade.agents.dense import CROP, FAMILY, FIELD, DenseReader, Member, crop_true, shrink
 from saccade.agents.scaling_agent import (
     GLIMPSES,
     PlaceAgent,
@@ -58,6 +58,27 @@ def test_one_reader_serves_scenes_of_any_side(factor):
     moved[:, :, 128:384, 64:320] = image  # the same scene elsewhere on the same black
     assert torch.allclose(other, reader(member.prepare(moved)), atol=1e-5)
     assert (other >= one - 1e-5).all()  # what was seen there is seen here, among more of black
+
+
+def test_members_learn_where_a_place_sees_a_digit():
+    for member in (Member(4, 1), Member(4, 8, deep=True)):
+        reader = DenseReader(member).eval()
+        pixels = torch.rand(1, 1, 200, 200, requires_grad=True)
+        for layer in reader.body:
+            if isinstance(layer, torch.nn.ReLU):
+                layer.inplace = False
+        reader.body(pixels)[0, :, 12, 12].sum().backward()
+        seen = pixels.grad[0, 0].nonzero()
+        spans = seen.amax(0) - seen.amin(0) + 1
+        assert 0.8 * FIELD < int(spans.min()) <= int(spans.max()) <= FIELD
+        # Digits are 28 of 100 pixels wide: 47 wide in a scene of 167.
+        assert [member.fits(side * member.factor) for side in (47, 48, 167, 168)] == [
+            False, True, True, False
+        ]  # fmt: skip
+    system = scaling.dense_system(DenseReader(Member(4, 16, deep=True)), "proportional", 0.0)
+    assert [system.trained(side) for side in (512, 768, 1024, 2048)] == [False, True, True, False]
+    fixed = scaling.dense_system(DenseReader(Member(4, fixed=100)), "proportional", 0.0)
+    assert fixed.trained(4096)
 
 
 @pytest.mark.parametrize("member", [CROP, Member(4, 1), Member(4, 4)])
