@@ -275,6 +275,8 @@ PRESETS: dict[str, TrainConfig] = {
         _GOOD, core="rnn", lr=1e-3, routing="apart", updates=50_000,
         out=Path("runs/mnist-cpu"),
     ),
+    # Of two glimpses only one is chosen, and that has to go by what the first has shown.
+    "mnist-glance": replace(_GOOD, glimpses=2, updates=50_000, out=Path("runs/mnist-glance")),
     "translated-60": replace(_PAPER_60, updates=30_000),
     # Bending brought nothing to clutter in so many updates.
     "cluttered-60": replace(_PAPER_60, bend=0.0, scene="cluttered", updates=45_000),

@@ -22,7 +22,7 @@ from saccade.agents.measure import measure, round_weights, seed_result
 from saccade.agents.references import count_right, reference_updates, train_reference
 from saccade.agents.reinforce import make_scenes
 from saccade.agents.run import choose_device
-from saccade.agents.suite import TASKS, Row, row_config, train_arguments
+from saccade.agents.suite import Row, row_config, train_arguments
 from saccade.data import load as load_data
 
 
@@ -144,7 +144,7 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
     from saccade.agents.cli import main as saccade  # which trains agents as a user would
 
     config = order.seed(row, seed)
-    folder, preset = config.out, order.preset or TASKS[row.task].preset
+    folder, preset = config.out, order.preset or row.preset
     begun = check_begun(config)
     if not (folder / "summary.json").is_file():
         commits = [each for each in (_begun(folder).get("commit"), git_commit()) if each]

@@ -11,7 +11,7 @@ recipe whose scenes or retina are not the task's is refused.
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 from saccade.agents.config import PRESETS, TrainConfig
@@ -30,6 +30,7 @@ class Task:
         counts: Budgets of glimpses.
         headline: The budget that gets `SEEDS_HEADLINE` seeds.
         world: Options that make the task what it is; a recipe must have the same.
+        others: Recipes of budgets that another one serves better.
         paper: Test errors in % of the paper (NIPS version), by budget for its agent, by method
             for others; as text where only recalled, with "?" behind.
         rebuilt: Test errors in % by budget of the best re-implementation that keeps to it: no
@@ -43,6 +44,7 @@ class Task:
     world: dict[str, Any]
     paper: Mapping[int | str, str]
     rebuilt: Mapping[int, str]
+    others: Mapping[int, str] = field(default_factory=dict)
 
 
 _60 = {"factor": 2, "size": 12, "scales": 3, "side": 60}
@@ -54,6 +56,7 @@ TASKS = {
         {2: "3.79", 3: "1.51", 4: "1.54", 5: "1.34", 6: "1.12", 7: "1.07", "fc-256": "1.69",
          "cnn-paper": "1.21"},
         {2: "7.70?", 4: "1.07?", 6: "0.67?"},
+        {2: "mnist-glance"},
     ),
     "translated-60": Task(
         "translated-60", (4, 6, 8), 8, {"scene": "translated", **_60},
@@ -94,6 +97,12 @@ class Row:
         """What it is called on the command line."""
         budget = f"-{self.glimpses}g" if self.glimpses else ""
         return f"{self.task}{budget}" + ("" if self.method == "saccade" else f"/{self.method}")
+
+    @property
+    def preset(self) -> str:
+        """The recipe it is trained by."""
+        task = TASKS[self.task]
+        return task.others.get(self.glimpses, task.preset)
 
     @property
     def seeds(self) -> int:
@@ -148,14 +157,14 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
     Args:
         row: What to train; networks that see whole scenes take of a recipe only scenes, batch and
             updates.
-        preset: A recipe in place of the task's own.
+        preset: A recipe in place of the row's own.
         augment: Whether to augment; as the recipe says unless given.
 
     Raises:
         ValueError: If the recipe has other scenes or another retina than the task.
     """
     task = TASKS[row.task]
-    preset = preset or task.preset
+    preset = preset or row.preset
     if preset not in PRESETS:
         raise ValueError(f"there is no preset {preset!r}; choose from {', '.join(PRESETS)}")
     config = PRESETS[preset]
@@ -185,9 +194,9 @@ def find_task(config: TrainConfig, side: int) -> str:
 def train_arguments(config: TrainConfig, preset: str) -> list[str]:
     """The arguments of `saccade train` that give this configuration, beginning from a preset."""
     arguments = ["--preset", preset]
-    for field in fields(TrainConfig):
-        value, flag = getattr(config, field.name), field.name.replace("_", "-")
-        if value == getattr(PRESETS[preset], field.name):
+    for each in fields(TrainConfig):
+        value, flag = getattr(config, each.name), each.name.replace("_", "-")
+        if value == getattr(PRESETS[preset], each.name):
             continue
         if isinstance(value, bool):
             arguments.append(f"--{flag}" if value else f"--no-{flag}")

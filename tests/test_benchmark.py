@@ -39,8 +39,8 @@ def order(tmp_path, monkeypatch):
     small = {"what": 16, "where": 8, "hidden": 24, "policy_hidden": 8, "batch": 32, "updates": 12,
              "warmup": 2, "eval_every": 6, "log_every": 5, "save_seconds": 0.0, "rollouts": 1,
              "baseline": "learned", "minutes": 0.0}  # fmt: skip
-    for task in TASKS.values():
-        monkeypatch.setitem(PRESETS, task.preset, replace(PRESETS[task.preset], **small))
+    for preset in {row.preset for row in ROWS.values()}:
+        monkeypatch.setitem(PRESETS, preset, replace(PRESETS[preset], **small))
     return Order(out=tmp_path / "runs", data=str(tmp_path / "few.npz"), device="cpu", threads=1)
 
 
@@ -201,8 +201,8 @@ def test_all_methods_and_seeds_see_one_test_set_and_train_on_what_they_are_told(
 
 def test_the_number_is_that_of_the_stored_weights_at_the_mode(order, monkeypatch):
     row = find_row("centered-28-3g")
-    noisy = replace(PRESETS["mnist-cpu"], sigma=0.5, rollouts=4)  # of training alone
-    monkeypatch.setitem(PRESETS, "mnist-cpu", noisy)
+    noisy = replace(PRESETS["mnist-glance"], sigma=0.5, rollouts=4)  # of training alone
+    monkeypatch.setitem(PRESETS, "mnist-glance", noisy)
     assert train_seed(row, order, 0) == 0
     folder = order.seed(row, 0).out
     summary = json.loads((folder / "summary.json").read_text())
