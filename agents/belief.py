@@ -105,7 +105,7 @@ def measure_scanpaths(
     found: dict[str, Any] = {"scanpaths": SCANPATHS, "sigma": sigma, "mean": {}}
     for way, options in _ways(sigma).items():
         beliefs = {
-            split: _sampled(agent, makers[split], keys[split], options)
+            split: _look_often_at_pool(agent, makers[split], keys[split], options)
             for split in ("validation", "test")
         }
         together = beliefs["test"].mean(0)
@@ -159,7 +159,8 @@ def doubt_about(
     for way, options in _ways(sigma).items():
         beliefs = _look_often(agent, scenes, keys, options)
         doubts[f"disagreement, {way}"] = _disagreement(beliefs)
-    doubts["entropy of mean, first"] = _entropy(beliefs.mean(0))
+        if way == "first":
+            doubts["entropy of mean, first"] = _entropy(beliefs.mean(0))
     return doubts
 
 
@@ -177,7 +178,9 @@ def _look_often(agent: Agent, scenes: Tensor, keys: Tensor, options: dict[str, A
     return torch.stack(looks).double().softmax(-1)
 
 
-def _sampled(agent: Agent, maker: SceneMaker, keys: Tensor, options: dict[str, Any]) -> Tensor:
+def _look_often_at_pool(
+    agent: Agent, maker: SceneMaker, keys: Tensor, options: dict[str, Any]
+) -> Tensor:
     """The same of the first scenes of a maker's pool."""
     index = torch.arange(len(keys), device=keys.device)
     parts = [

@@ -5,7 +5,7 @@
 `trainer.pt`: optimizer and count of updates, loaded with weights_only
 `metrics.jsonl`: one line of metrics at a time
 `summary.json`: the results, once training has ended
-`scanpath.safetensors`, `scenes.safetensors`: some test episodes, and what they looked at
+`scanpath.safetensors`, `scenes.safetensors`: some episodes it was judged by, and their scenes
 """
 
 import json

@@ -127,7 +127,8 @@ class TrainConfig:
     have it (TF32 on GPUs); judging is always in float32."""
     compile: bool = False
     """Turn an update's play and judgement into one compiled graph (`torch.compile`), on a GPU with
-    CUDA graphs: takes minutes first, differs in the last digits, and on a CPU brings nothing."""
+    CUDA graphs (not yet run on one): takes minutes first, differs in the last digits, and on a
+    CPU brings nothing."""
     out: Path = Path("runs/train")
     """Run folder for checkpoint, metrics and summary; must not hold a run yet."""
     seed: int = 0
@@ -165,6 +166,8 @@ class TrainConfig:
         for name in ("discount", "trace", "corrupt"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
+        if self.env and (self.judge != "test" or self.compile):
+            raise ValueError("--judge and --compile are for scenes with labels, not for --env")
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")
         if self.baseline == "leave-one-out" and self.rollouts < 2:

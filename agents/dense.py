@@ -42,7 +42,7 @@ class Member(NamedTuple):
         return f"fcn-{self.width}" + (f"@{self.fixed}" if self.fixed else f"/{self.factor}")
 
     def fits(self, side: int) -> bool:
-        """Whether a place sees all of a digit of a proportional scene, and that is no stamp."""
+        """Whether a place sees all of a digit of a proportional scene, and 48 pixels are left."""
         return 48 <= side / self.factor <= FIELD * SMALL / DIGIT
 
     def prepare(self, images: Tensor) -> Tensor:

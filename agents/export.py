@@ -34,7 +34,7 @@ EVENTS = (
 
 
 def load_gaze(source: Path, *, subject: str = "agent", duration_ms: int = 250) -> Fixations:
-    """The gaze of a run's test episodes, or of a saved scanpath; images are named by number.
+    """The gaze a run was judged by, or of a saved scanpath; images are named by number.
 
     Args:
         source: A run folder, or a file that `Scanpath.save` wrote.

@@ -158,6 +158,7 @@ def train_reader(
         The reader, and its accuracy after each glimpse on the test set.
     """
     config = replace(trained.config, gaze=gaze, readers=False, updates=updates, out=folder)
+    config = replace(config, compile=False)  # of many readers each would be compiled anew
     learner = Reinforce(config, splits, splits.test.images.device)
     fit(learner, console)
     found = evaluate(

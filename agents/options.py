@@ -75,7 +75,7 @@ class Watch:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NAME_OR_RUN")]
     """Name of a shipped agent, such as cluttered-60-8g, or a run folder."""
     images: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES")] = None
-    """A picture, or a folder of them, to look at; without it, scenes of the run's test set."""
+    """A picture, or a folder of them, to look at; without it, scenes that the run was judged on."""
     out: Path | None = None
     """Folder for gaze.png, gaze.gif and gaze.mp4; the run folder, or runs/NAME, unless given."""
     count: int = 6

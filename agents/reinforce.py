@@ -95,15 +95,17 @@ class Reinforce:
             first="random" if config.first == "random" else "center",
             device=device,
         )
+        self.key = make_key(config.seed, device)
         self.trip: nn.Module = _Trip(self.network, self._trip)
-        self.graphs = config.compile and device.type == "cuda"
+        # Where ranks talk to each other within the graph it is not recorded.
+        self.graphs = config.compile and device.type == "cuda" and count() == 1
         if config.compile:
-            mode = "reduce-overhead" if self.graphs else None
-            self.trip.compile(fullgraph=count() == 1, mode=mode)  # ranks talk in between
+            keys = row_keys(self.key, self.core.rows)
+            self.core.begin(index=torch.zeros_like(keys), key=keys)  # or the first batch is special
+            self.trip.compile(fullgraph=True, mode="reduce-overhead" if self.graphs else None)
         if count() > 1:
             unused = config.gaze != "learned" or config.glimpses == 1  # policy and baseline
             self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
-        self.key = make_key(config.seed, device)
         self.updates = 0
         self._epoch, self._order = -1, torch.empty(0)
 

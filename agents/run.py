@@ -108,7 +108,7 @@ class Run:
         return self.config
 
     def train(self, console: Console) -> dict[str, Any]:
-        """Trains the agent, and its readers if asked for; then judges them on the test set.
+        """Trains the agent, and its readers if asked for; then judges them (`judge`).
 
         Returns:
             What it has written to `summary.json`; nothing in processes that do not lead.

@@ -34,7 +34,7 @@ class Order:
         out: Folder of all runs.
         minutes: Training time of a seed in place of the recipe's length; 0 leaves it.
         updates: Updates of a seed in its place; 0 leaves it.
-        preset: A recipe in place of the task's own, or "".
+        preset: A recipe in place of the row's own, or "".
         augment: Whether to augment; None as the recipe says.
         data: As in `saccade train`; "" takes the recipe's.
         device: "cpu", "cuda", "cuda:1" or "auto".

@@ -161,7 +161,7 @@ class GazeCore:
         chosen = self._every if rows is None else rows
         if key is None:
             key = fold(self.key[chosen], self.episode[chosen])
-        self.episode[chosen] += 1
+            self.episode[chosen] += 1
         state = self.task.begin(key, index)
         if self.shared:
             slots = chosen[:: self.rollouts] // self.rollouts
@@ -176,7 +176,8 @@ class GazeCore:
         location = location.clamp(-1, 1)
         if everyone:
             self.state, self.location = state, location
-            self.t, self.over = torch.ones_like(self.t), torch.zeros_like(self.over)
+            self.t = torch.ones(self.rows, dtype=torch.int64, device=self.device)
+            self.over = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
         else:
             for name, value in state.items():
                 self.state[name] = self.state[name].index_copy(0, chosen, value)

@@ -27,7 +27,7 @@ from saccade.agents.config import PRESETS, TrainConfig, thread_count
 from saccade.agents.fit import matrix_precision
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import choose_device
-from saccade.agents.suite import TASKS
+from saccade.agents.suite import ROWS
 from saccade.data import ImageSet, Splits
 from saccade.digits import draw_digits
 
@@ -38,7 +38,10 @@ CASES = {
     "100x100-g12-s4-t8": replace(
         BASE, scene="cluttered", side=100, clutter=8, size=12, scales=4, glimpses=8
     ),
-    **{task.preset: replace(PRESETS[task.preset], updates=10**9) for task in TASKS.values()},
+    **{
+        name: replace(PRESETS[name], updates=10**9)
+        for name in dict.fromkeys(row.preset for row in ROWS.values())
+    },
 }
 
 
@@ -105,6 +108,7 @@ def main() -> None:
     rows = []
     for (case, config), compiled in product(CASES.items(), (False, True)[: 1 + args.compile]):
         config = replace(config, batch=args.batch or config.batch, compile=compiled)
+        torch._dynamo.reset()  # each row's graph is compiled anew: there is a limit
         learner = Reinforce(config, splits, device)
         with matrix_precision(config):
             speed = rate(learner.update, args.seconds, device) * config.batch

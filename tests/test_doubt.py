@@ -36,7 +36,7 @@ from saccade.agents.stress import (
     network_system,
     strange_scenes,
 )
-from saccade.agents.suite import find_row, row_config
+from saccade.agents.weights import open_trained
 from saccade.corruptions import KINDS
 from saccade.counter import fold
 from saccade.digits import draw_digits
@@ -159,8 +159,8 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
     assert policy["reader_updates"] == 2
     assert set(policy["trained"]) == {"learned", "random", "center", "raster", "fixed"}
     assert policy["trained"]["learned"][-1] > policy["own"]["learned"][-1]  # two updates: little
-    recipe, row = read_config(out / "readers-2" / "random" / "config.json"), "centered-28-6g"
-    assert recipe.network() == row_config(find_row(row)).network()
+    recipe = read_config(out / "readers-2" / "random" / "config.json")
+    assert recipe.network() == open_trained("centered-28-6g").agent.spec.network
     assert (recipe.data, recipe.gaze, recipe.updates) == ("digits", "random", 2)
     capsys.readouterr()
 
@@ -260,7 +260,9 @@ def test_several_scanpaths_beside_one():
     agent, keys = make_agent(), split_keys("test", 40, "cpu")
     agent.network.classifier.weight.data *= 50  # so that answers differ
     seen = {split: seen_by(agent) for split in ("validation", "test")}
-    makers, both = dict.fromkeys(seen, MAKER), dict.fromkeys(seen, keys)
+    other_keys = split_keys("validation", 40, "cpu")
+    seen["validation"] = look_at_split(agent, MAKER, other_keys)
+    makers, both = dict.fromkeys(seen, MAKER), {"validation": other_keys, "test": keys}
     same = measure_scanpaths(agent, makers, both, seen, 1e-9)  # all scanpaths are the mode's
     right = seen["test"].right[:, -1].double()
     assert same["mean"]["noise"]["error"] == pytest.approx(100 * (1 - float(right.mean())))

@@ -45,3 +45,15 @@ def test_playing_and_judging_is_one_graph_with_the_same_numbers():
         one, other = plain.update(), traced.update()
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_learner_compiles_once_so_that_many_can(monkeypatch):
+    digits = draw_digits(20, seed=0)
+    splits = Splits(digits, digits, digits, "digits")
+    config = TrainConfig(size=6, glimpses=2, batch=4, what=8, where=8, hidden=8, compile=True)
+    torch._dynamo.utils.counters.clear()
+    for gaze in ("learned", "random", "center", "raster", "learned", "random"):
+        learner = Reinforce(replace(config, gaze=gaze), splits, torch.device("cpu"))
+        for _ in range(3):
+            learner.update()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 6
