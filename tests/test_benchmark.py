@@ -201,8 +201,8 @@ def test_all_methods_and_seeds_see_one_test_set_and_train_on_what_they_are_told(
 
 def test_the_number_is_that_of_the_stored_weights_at_the_mode(order, monkeypatch):
     row = find_row("centered-28-3g")
-    noisy = replace(PRESETS["mnist-glance"], sigma=0.5, rollouts=4)  # of training alone
-    monkeypatch.setitem(PRESETS, "mnist-glance", noisy)
+    noisy = replace(PRESETS[row.preset], sigma=0.5, rollouts=4)  # of training alone
+    monkeypatch.setitem(PRESETS, row.preset, noisy)
     assert train_seed(row, order, 0) == 0
     folder = order.seed(row, 0).out
     summary = json.loads((folder / "summary.json").read_text())

@@ -149,6 +149,8 @@ def test_the_command_trains_watches_and_repeats(tmp_path, capsys):
         (["--env", "saccade/Catch-v0", "--env-options", "{"], "no JSON object"),
         (["--env", "saccade/Catch-v0", "--env-options", '{"sides": 3}'], "no option 'sides'"),
         (["--env-options", "{}"], "belongs to --env"),
+        (["--env", "saccade/Catch-v0", "--judge", "validation", "--updates", "1"], "not for --env"),
+        (["--env", "saccade/Catch-v0", "--compile", "--updates", "1"], "not for --env"),
         (["--env", "saccade/Catch-v0", "--trace", "2"], "--trace"),
     ],
 )
