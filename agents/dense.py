@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -104,10 +105,14 @@ class DenseReader(nn.Module):
         return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def fast_type() -> torch.dtype:
-    """What large convolutions are fastest in here: bfloat16 where the processor multiplies it."""
-    able = torch.cpu.get_capabilities()
-    return torch.bfloat16 if able.get("amx_bf16") or able.get("avx512_bf16") else torch.float32
+def fast_type(device: torch.device | None = None) -> torch.dtype:
+    """What large convolutions are fastest in: bfloat16 where the processor or GPU multiplies it."""
+    if device is not None and device.type == "cuda":
+        able = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        features = torch.cpu.get_capabilities()
+        able = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
+    return torch.bfloat16 if able else torch.float32
 
 
 def fold_norms(layers: nn.Sequential) -> nn.Sequential:
@@ -128,11 +133,14 @@ def shrink(images: Tensor, side: int) -> Tensor:
     """Resizes `(N, 1, H, W)` uint8 square scenes, by area, interpolated where `side` is larger.
 
     To a fifth or less, by a whole factor, it is one look by a retina whose window is the scene,
-    where that is compiled: OpenCV's very bytes, several times faster.
+    where that is compiled: OpenCV's very bytes, several times faster. On other devices than the CPU
+    see `shrink_anywhere`.
     """
     wide = images.shape[-1]
     if wide == side:
         return images
+    if images.device.type != "cpu":
+        return shrink_anywhere(images, side)
     factor, rest = divmod(wide, side)
     retina = Retina(side, 2, factor) if 4 < factor <= 64 and not rest else None
     if retina and KERNELS["compiled"].refusal(images, retina) is None:
@@ -143,6 +151,26 @@ def shrink(images: Tensor, side: int) -> Tensor:
     way = cv2.INTER_AREA if wide > side else cv2.INTER_LINEAR
     small = [cv2.resize(each, (side, side), interpolation=way) for each in images[:, 0].numpy()]
     return torch.stack([torch.from_numpy(each) for each in small])[:, None]
+
+
+def shrink_anywhere(images: Tensor, side: int) -> Tensor:
+    """`shrink` on any device: OpenCV's bytes, give or take one where rounding is in doubt.
+
+    Along each axis a pixel of the result is a weighted sum, the weights being how much of it each
+    pixel covers: two products of matrices.
+    """
+    wide = images.shape[-1]
+    if side > wide:
+        size = (side, side)
+        small = F.interpolate(images.float(), size, mode="bilinear", align_corners=False)
+    else:
+        edges = torch.arange(side + 1, device=images.device) * (wide / side)
+        begin, end = edges[:-1, None], edges[1:, None]
+        pixel = torch.arange(wide, device=images.device)
+        covered = torch.minimum(end, pixel + 1) - torch.maximum(begin, pixel)
+        weights = covered.clamp(min=0) * (side / wide)  # (side, wide), a row sums to 1
+        small = weights @ images.float() @ weights.T
+    return small.round_().byte()
 
 
 def crop_true(images: Tensor, places: Tensor, series: str) -> Tensor:

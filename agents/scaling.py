@@ -2,6 +2,8 @@
 
 Definitions, also in docs/scaling.md:
 
+- `device`: where a system and the scene are: "cpu", or "cuda", where memory is the GPU's own and
+  seconds end when it has done the work.
 - `prepare_seconds`: from the scene in memory to the small picture a system starts from: the
   agent's coarse look, a network's down-sampling, the crop at the true place. At full resolution
   there is nothing to prepare.
@@ -41,6 +43,8 @@ SURE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # beliefs at which an agen
 PRICE = 0.1  # points of validation error that stopping may cost
 CHUNK = 2**24  # pixels of scenes held at a time
 
+CPU = torch.device("cpu")
+
 Row = dict[str, Any]
 
 
@@ -66,6 +70,11 @@ class System:
     looked_at: Callable[[int, float], float]
     trained: Callable[[int], bool]
     minutes: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where it reads."""
+        return next(self.network.parameters()).device
 
     @property
     def precision(self) -> str:
@@ -123,13 +132,15 @@ def agent_system(network: PlaceAgent, minutes: float) -> System:
     )
 
 
-def dense_system(network: DenseReader, series: str, minutes: float) -> System:
+def dense_system(
+    network: DenseReader, series: str, minutes: float, device: torch.device = CPU
+) -> System:
     """A member of the family, or the reader of the crop at the true place."""
     member = network.member
-    ready = network.folded(fast_type())
+    ready = network.folded(fast_type(device)).to(device)
 
     def answer(images: Tensor, prepared: Tensor) -> Reading:
-        return Reading(ready(prepared), torch.zeros(len(prepared), dtype=torch.long))
+        return Reading(ready(prepared), torch.zeros(len(prepared), dtype=torch.long, device=CPU))
 
     if member == CROP:
         return System(
@@ -164,19 +175,21 @@ def member_name(member: Member) -> str:
     return "crop-cnn" if member == CROP else member.name
 
 
-def load_systems(series: str, folder: Path, names: set[str] | None = None) -> list[System]:
+def load_systems(
+    series: str, folder: Path, names: set[str] | None = None, device: torch.device = CPU
+) -> list[System]:
     """The agent and the family with the weights of a folder, or those of these names."""
     systems = []
     if names is None or "saccade" in names:
         agent = PlaceAgent()
         minutes = restore(agent, folder / f"{file_name('saccade', series)}.safetensors")
-        systems.append(agent_system(agent.folded(), minutes))
+        systems.append(agent_system(agent.folded().to(device), minutes))
     for member in members(series):
         if names is None or member_name(member) in names:
             reader = DenseReader(member)
             path = folder / f"{file_name(member_name(member), series)}.safetensors"
             minutes = restore(reader, path)
-            systems.append(dense_system(reader, series, minutes))
+            systems.append(dense_system(reader, series, minutes, device))
     return systems
 
 
@@ -234,7 +247,7 @@ def count_wrong(
     """Wrong answers of each system on the first scenes of a part, and mean glimpses.
 
     Args:
-        systems: Who reads.
+        systems: Who reads, all on one device.
         maker: Of the scenes.
         scenes: How many.
         part: "validation" or "test".
@@ -245,10 +258,13 @@ def count_wrong(
     if cache is not None and cache.exists():
         kept = json.loads(cache.read_text())
     where = f"{part} {maker.series} {maker.background} {maker.side} {len(maker.digits)} {scenes}"
+    device = systems[0].device
+    where += "" if device == CPU else f" {device.type}"
     keys = {each.name: f"{where} {each.name} {_fingerprint(each.network):08x}" for each in systems}
     missing = [each for each in systems if keys[each.name] not in kept]
     wrong, looks = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
-    for _, made in scenes_of(maker, part, scenes) if missing else ():
+    for _, here in scenes_of(maker, part, scenes) if missing else ():
+        made = here.to(device)
         for each in missing:
             read = each.answer(made.images, each.prepare(made))
             wrong[each.name] += int((read.logits.argmax(1) != made.labels).sum())
@@ -309,5 +325,5 @@ def _fingerprint(network: nn.Module) -> int:
     """Of weights."""
     total = 0
     for value in network.state_dict().values():
-        total = zlib.crc32(value.detach().float().contiguous().numpy().tobytes(), total)
+        total = zlib.crc32(value.detach().float().contiguous().cpu().numpy().tobytes(), total)
     return total

@@ -55,7 +55,7 @@ class Reading(NamedTuple):
 
     Attributes:
         logits: `(N, 10)` after the last look that was taken.
-        looks: `(N,)` int64, how many sharp looks that were.
+        looks: `(N,)` int64, how many sharp looks that were; of one scene always on the CPU.
     """
 
     logits: Tensor
@@ -68,7 +68,7 @@ class PlaceAgent(nn.Module):
     cells: Tensor
     distances: Tensor
     sure: Tensor
-    kept: Tensor | None = None  # what `folded` made ready
+    kept: Tensor | None  # what `folded` made ready
 
     def __init__(self, hidden: int = 128) -> None:
         super().__init__()
@@ -93,6 +93,7 @@ class PlaceAgent(nn.Module):
         distances = (cells[:, None] - cells).square().sum(-1) * (PLACES / 2) ** 2
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("distances", distances, persistent=False)
+        self.register_buffer("kept", None, persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
@@ -107,8 +108,11 @@ class PlaceAgent(nn.Module):
             rollouts: M, episodes on each scene.
         """
         count = len(coarse) * rollouts
-        index = None if rollouts == 1 else torch.arange(len(coarse)).repeat_interleave(rollouts)
-        rows, around = torch.arange(count), self.surround.prepare(coarse, looks=1)
+        rows, around = (
+            torch.arange(count, device=coarse.device),
+            self.surround.prepare(coarse, looks=1),
+        )
+        index = None if rollouts == 1 else rows // rollouts
         priority, spots = self.find(coarse)
         bumps = self.bumps()
         if index is not None:
@@ -138,11 +142,12 @@ class PlaceAgent(nn.Module):
     def read(self, scene: Scene, coarse: Tensor) -> Reading:
         """Looks by the mode at N scenes, at each until its belief is above `sure`.
 
-        It ends when all have; what was sure before is not changed by what the others see.
+        It ends when all have; what was sure before is not changed by what the others see. On a GPU
+        the question waits for the device once a look, as another look may not be taken.
         """
         count, around = len(coarse), self.surround.prepare(coarse, looks=1)
         priority, spots = self.find(coarse)
-        rows, bumps = torch.arange(count), self.bumps()
+        rows, bumps = torch.arange(count, device=coarse.device), self.bumps()
         state: State = (spots.new_zeros(count, self.hidden),)
         belief, seen, beliefs = spots.new_zeros(count), [], []
         sure = float(self.sure)
@@ -156,7 +161,7 @@ class PlaceAgent(nn.Module):
                 break
             priority = priority - bumps[choice]
         if count == 1:
-            return Reading(seen[-1], torch.tensor([len(seen)]))
+            return Reading(seen[-1], torch.tensor([len(seen)], device="cpu"))  # known here
         doubts = (torch.stack(beliefs, 1) <= sure).sum(1)  # looks that were not enough
         last = doubts.clamp(max=len(seen) - 1)
         return Reading(torch.stack(seen, 1)[rows, last], last + 1)

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,20 @@ def time_systems(
 ) -> dict[str, tuple[float, float]]:
     """Seconds to prepare and to answer: of each scene the median, of these the mean.
 
+    A GPU is waited for after either.
+
     Systems take turns until the time is over, so that a busy machine is busy for all, at least one
     turn for each scene. In its turn one that is fast reads all scenes twice, others read one scene
     four times; what comes first, after the others had caches and memory, does not count: the first
     time of each scene.
 
     Args:
-        systems: Who reads.
-        scenes: Single scenes.
+        systems: Who reads, all on one device.
+        scenes: Single scenes on that device.
         seconds: How long to measure.
     """
+    device = systems[0].device
+    wait = partial(torch.cuda.synchronize, device) if device.type == "cuda" else _nothing
     spent: dict[str, list[list[tuple[float, float]]]]
     spent = {each.name: [[] for _ in scenes] for each in systems}
     last = dict.fromkeys(spent, math.inf)
@@ -42,8 +47,10 @@ def time_systems(
             for place, this in enumerate(numbers):
                 start = time.perf_counter()
                 prepared = each.prepare(scenes[this])
+                wait()
                 middle = time.perf_counter()
                 each.answer(scenes[this].images, prepared)
+                wait()
                 end = time.perf_counter()
                 if turn >= 0 and place >= warm:
                     spent[each.name][this].append((middle - start, end - middle))
@@ -56,6 +63,10 @@ def time_systems(
         )
         for name, all_of in spent.items()
     }
+
+
+def _nothing() -> None:
+    """A CPU has done its work when it returns."""
 
 
 @torch.inference_mode()

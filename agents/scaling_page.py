@@ -17,13 +17,21 @@ LINES = {  # method: color, style, width
 
 
 def draw_scaling(rows: list[Row], path: Path) -> None:
-    """Time over side, and error over side, a column for each series and background."""
-    columns = sorted({(row["series"], row["background"]) for row in rows})
-    figure = new_figure(2.9 * len(columns) + 0.3, 5.2)
+    """Time over side, and error over side, a column for each series and background.
+
+    Each device has two lines of panels.
+    """
+    places = sorted({place_of(row)[:3] for row in rows})
+    columns = sorted({where[1:] for where in places})
+    devices = sorted({where[0] for where in places})
+    figure = new_figure(2.9 * len(columns) + 0.3, 5.2 * len(devices))
     figure.set_layout_engine("constrained")
-    panels = figure.subplots(2, len(columns), sharex=True, sharey="row", squeeze=False)
-    for (series, background), (top, low) in zip(columns, panels.T, strict=True):
-        mine = [r for r in rows if r["series"] == series and r["background"] == background]
+    shape = (2 * len(devices), len(columns))
+    panels = figure.subplots(*shape, sharex=True, sharey="row", squeeze=False)
+    for where in places:
+        mine = [row for row in rows if place_of(row)[:3] == where]
+        begin = 2 * devices.index(where[0])
+        top, low = panels[begin : begin + 2, columns.index(where[1:])]
         methods = {row["method"] for row in mine}
         named_ones = [name for name in LINES if name in methods]
         for method in (*sorted(methods - {*LINES}), *named_ones):  # these on top of the others
@@ -44,13 +52,14 @@ def draw_scaling(rows: list[Row], path: Path) -> None:
         low.set(yscale="log", xlabel="side of the scene, pixels")
         low.set_xticks(sides, [str(side) for side in sides])
         low.minorticks_off()
-        top.set_title(f"{series}, {background}", color=INK, fontsize=9, loc="left")
+        top.set_title(_title(*where), color=INK, fontsize=9, loc="left")
         top.legend(frameon=False, fontsize=6, labelcolor=INK)
         for panel in (top, low):
             style_chart(panel, 7)
             panel.grid(color=FAINT, linewidth=0.4)
-    panels[0, 0].set_ylabel("one scene, ms (thin: with prepare)")
-    panels[1, 0].set_ylabel("test error, %")
+    for top, low in panels[:, 0].reshape(-1, 2):
+        top.set_ylabel("one scene, ms (thin: with prepare)")
+        low.set_ylabel("test error, %")
     figure.savefig(path)
 
 
@@ -58,10 +67,10 @@ def make_table(rows: list[Row]) -> str:
     """Markdown: the pairings at every side, then all systems at the largest."""
     lines = []
     largest = max(row["side"] for row in rows)
-    for series, background in sorted({(row["series"], row["background"]) for row in rows}):
-        mine = [r for r in rows if r["series"] == series and r["background"] == background]
+    for where in sorted({place_of(row)[:3] for row in rows}):
+        mine = [row for row in rows if place_of(row)[:3] == where]
         lines += [
-            f"\n**{series}, {background}** (ms: `seconds` + `prepare_seconds`)\n",
+            f"\n**{_title(*where)}** (ms: `seconds` + `prepare_seconds`)\n",
             "| side | saccade, ms | error | CNN of equal error, ms | error | ratio | of sums | "
             "CNN of equal cost, ms | error | crop, error |",
             "|---|---|---|---|---|---|---|---|---|---|",
@@ -74,16 +83,17 @@ def make_table(rows: list[Row]) -> str:
             lines.append(f"| {side} | " + " | ".join(cells) + f" | {_error(at.get('crop-cnn'))} |")
     lines += [
         f"\n**All systems, detail and proportional, on photographs, at side {largest}**\n",
-        "| series | method | error | 95 % | scenes | seconds, ms | prepare, ms | GFLOPs | "
+        "| device | series | method | error | 95 % | scenes | seconds, ms | prepare, ms | GFLOPs | "
         "peak MB | read MB | parameters | minutes learned |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["side"] == largest and row["background"] == "photo" and not row["choice"]:
             span = row["interval"] and "{:.1f} to {:.1f}".format(*row["interval"])
             count = row["scenes"] or ""
             lines.append(
-                f"| {row['series']} | {row['method']} | {_error(row)} | {span or ''} | {count} | "
+                f"| {row['device']} | {row['series']} | {row['method']} | {_error(row)} | "
+                f"{span or ''} | {count} | "
                 f"{1e3 * row['seconds']:.2f} | {1e3 * row['prepare_seconds']:.2f} | "
                 f"{row['flops'] / 1e9:.3f} | {row['peak_bytes'] / 1e6:.1f} | "
                 f"{row['bytes_read'] / 1e6:.2f} | {row['params']:,} | {row['train_minutes']:.1f} |"
@@ -102,6 +112,15 @@ def write_page(path: Path, table: str) -> None:
     if begin < 0 or end < begin:
         raise ValueError(f"{path} has no {MARKS[0]} ... {MARKS[1]}")
     path.write_text(text[: begin + len(MARKS[0])] + "\n" + table + text[end:])
+
+
+def place_of(row: Row) -> tuple[str, str, str, int]:
+    """Device, series, background and side of a row."""
+    return row["device"], row["series"], row["background"], row["side"]
+
+
+def _title(device: str, series: str, background: str) -> str:
+    return f"{series}, {background}" + ("" if device == "cpu" else f", {device}")
 
 
 def _error(row: Row | None) -> str:

@@ -55,6 +55,10 @@ class PlateScene(NamedTuple):
     places: Tensor
     plates: Tensor
 
+    def to(self, device: torch.device) -> "PlateScene":
+        """The same on another device."""
+        return PlateScene(*(each.to(device) for each in self))
+
 
 def plate_side(side: int) -> int:
     """Side of a plate in a scene of the detail series, in pixels."""

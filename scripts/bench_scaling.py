@@ -6,9 +6,11 @@ Scenes of side 100 to 4096 in two series, on black and on photographs (`saccade/
 saccadic agent, a family of small fully convolutional networks, and a network on the crop at the
 true place (`agents/scaling.py` defines what is measured). Weights that are missing from
 docs/results/scaling are trained first, in runs/scaling, and can be taken up again; so can the
-errors. Without --quick it writes docs/results/scaling.json, docs/scaling.png and the table of
-docs/scaling.md. --quick takes choices and errors from docs/results/scaling.json and only times the
-agent and the chosen; --retime likewise times all systems, and writes what a whole run does.
+errors. All is measured on the CPU and, where there is one, on a GPU (--devices). Without --quick it
+writes docs/results/scaling.json, docs/scaling.png and the table of docs/scaling.md. --quick takes
+choices and errors from docs/results/scaling.json and only times the agent and the chosen; --retime
+likewise times all systems, and writes what a whole run does. What was never measured on a GPU has
+the errors and choices of the CPU there.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,7 @@ from rich.table import Table
 from saccade.agents import scaling
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.scaling_cost import count_cost, time_systems
-from saccade.agents.scaling_page import draw_scaling, make_table, write_page
+from saccade.agents.scaling_page import draw_scaling, make_table, place_of, write_page
 from saccade.agents.scaling_train import PLANS, train_agent, train_dense
 from saccade.data import load
 from saccade.plates import PlateMaker, part_rows, photo_files
@@ -74,20 +77,21 @@ def measure(
     series: str, systems: list[scaling.System], args: argparse.Namespace, errors: bool
 ) -> list[Row]:
     """Rows of a series, without the pairings; errors are None where they are not asked for."""
-    maker = scaling.part_maker(args.data, "test", series)
+    maker, device = scaling.part_maker(args.data, "test", series), systems[0].device
     about = {
         "series": series,
-        "device": "cpu",
+        "device": device.type,
         "threads": torch.get_num_threads(),
         "data": args.data,
         "photos": "SACCADE_DATA" if photo_files() else "drawn",
         "commit": commit(),
-        **describe_machine(torch.device("cpu")),
+        **describe_machine(device),
     }
     rows = []
     for side in args.sides:
         there = maker.at(side=side, background="photo")
-        scenes = [there(*part_rows("test", 1, len(there.digits), n)) for n in range(TIMED)]
+        drawn = (there(*part_rows("test", 1, len(there.digits), n)) for n in range(TIMED))
+        scenes = [each.to(device) for each in drawn]
         times = time_systems(systems, scenes, args.seconds)
         costs = {each.name: count_cost(each, scenes) for each in systems}
         for background in scaling.BACKGROUNDS:
@@ -111,7 +115,7 @@ def measure(
                     "choice": None,
                 }
                 rows.append(row | found.get(each.name, {}) | costs[each.name] | about)
-        print(f"{series} {side} measured", file=sys.stderr, flush=True)
+        print(f"{series} {side} measured on {device.type}", file=sys.stderr, flush=True)
     return rows
 
 
@@ -135,8 +139,8 @@ def errors_of(
 def pair(rows: list[Row]) -> list[Row]:
     """Rows of the pairings, chosen at the largest side: the chosen member's, under their names."""
     pairs, side = [], max(row["side"] for row in rows)
-    for where in sorted({(row["series"], row["background"]) for row in rows}):
-        mine = [row for row in rows if (row["series"], row["background"]) == where]
+    for where in sorted({place_of(row)[:3] for row in rows}):
+        mine = [row for row in rows if place_of(row)[:3] == where]
         same, equal = scaling.equal_error(mine, side)
         pairs += renamed(mine, "cnn-equal-error", same["method"], side, equal)
         other = scaling.equal_cost(mine, side)
@@ -152,22 +156,26 @@ def renamed(rows: list[Row], method: str, choice: str, side: int, equal: bool | 
 
 def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
     """Times systems again, with --quick the agent and the chosen; errors are the stored rows'."""
-    known = {(r["series"], r["background"], r["side"], r["method"]): r for r in stored}
     rows: list[Row] = []
-    for series in args.series:
+    for device, series in product(args.devices, args.series):
+        # Those of this device come last, and so count where there are some.
+        mine = [r for r in stored if r["series"] == series and r["device"] in ("cpu", device)]
+        mine.sort(key=lambda row: row["device"] == device)
+        known = {(r["background"], r["side"], r["method"]): r for r in mine}
         pairs = {
             (row["background"], row["method"]): (row["choice"], row["chosen_at"], row["equal"])
-            for row in stored
-            if row["series"] == series and row["choice"]
+            for row in mine
+            if row["choice"]
         }
         chosen = {"saccade", "crop-cnn"} | {choice for choice, _, _ in pairs.values()}
-        systems = scaling.load_systems(series, args.weights, chosen if args.quick else None)
+        names = chosen if args.quick else None
+        systems = scaling.load_systems(series, args.weights, names, torch.device(device))
         fresh = measure(series, systems, args, errors=False)
         for row in fresh:
-            old = known.get((series, row["background"], row["side"], row["method"]), {})
+            old = known.get((row["background"], row["side"], row["method"]), {})
             kept = ("error", "interval", "glimpses", "scenes")
             row |= {name: old[name] for name in kept if name in old}
-            for name in ("data", "photos", "commit", "hardware"):
+            for name in ("data", "photos", "commit", "hardware", "device"):
                 if name in old:  # of the run that counted the errors
                     row[f"errors_{name}"] = old.get(f"errors_{name}", old[name])
             row["errors_from"] = "docs/results/scaling.json"
@@ -190,14 +198,12 @@ def commit() -> str | None:
 def show(rows: list[Row]) -> None:
     """Prints the agent, the pairings and the ceiling."""
     heads = ("series", "background", "side", "method", "ms", "prepare", "sum", "error", "ratio")
-    table = Table(*heads)
-    agents = {
-        (r["series"], r["background"], r["side"]): r for r in rows if r["method"] == "saccade"
-    }
+    table = Table("on", *heads)
+    agents = {place_of(row): row for row in rows if row["method"] == "saccade"}
     for row in rows:
         if row["method"].startswith("fcn"):
             continue
-        where = (row["series"], row["background"], row["side"])
+        where = place_of(row)
         times = [row[name] for name in ("seconds", "prepare_seconds", "total_seconds")]
         name = row["method"] + (f" ({row['choice']})" if row["choice"] else "")
         name += " worse" if row.get("equal") is False else ""
@@ -220,6 +226,8 @@ def main() -> None:
     parser.add_argument("--data", choices=("mnist", "digits"), help="default: mnist if it is there")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--seconds", type=float, default=None, help="to time at each side")
+    gpu = ["cuda"] if torch.cuda.is_available() else []
+    parser.add_argument("--devices", nargs="+", default=["cpu", *gpu], help="default: all here")
     parser.add_argument("--train-only", action="store_true", help="train what is missing and end")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -230,19 +238,21 @@ def main() -> None:
     if args.quick or args.retime:
         if not RESULTS.exists():
             parser.error(f"--quick and --retime read {RESULTS}, which is not there")
-        rows = time_again(args, json.loads(RESULTS.read_text()))
+        stored = json.loads(RESULTS.read_text())
+        rows = time_again(args, stored)
     else:
-        rows = []
+        rows, stored = [], []
         for series in args.series:
             train_missing(series, args.data, args.weights)
-            if not args.train_only:
-                systems = scaling.load_systems(series, args.weights)
-                rows += measure(series, systems, args, errors=True)
         if args.train_only:
             return
+        for device, series in product(args.devices, args.series):
+            systems = scaling.load_systems(series, args.weights, None, torch.device(device))
+            rows += measure(series, systems, args, errors=True)
         rows += pair(rows)
     show(rows)
     whole = not args.quick and tuple(args.sides) == scaling.SIDES and len(args.series) == 2
+    rows += [row for row in stored if whole and row["device"] not in args.devices]
     for path in [args.json, *([RESULTS] if whole else [])]:
         if path is not None:
             path.write_text(json.dumps(rows, indent=1) + "\n")

@@ -6,11 +6,12 @@ import math
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
 from saccade.agents import scaling, scaling_agent, scaling_train
-from saccade.agents.dense import CROP, FAMILY, FIELD, DenseReader, Member, crop_true, shrink
+from saccade.agents.dense import DenseReader, Member, shrink_anywhere
 from saccade.agents.scaling_agent import (
     GLIMPSES,
     PlaceAgent,
@@ -25,8 +26,6 @@ from saccade.agents.scaling_train import (
 )
 from saccade.data import Splits
 from saccade.digits import draw_digits
-from saccade.kernels import KERNELS
-from saccade.retina import Retina
 
 SCRIPT = Path(__file__).parent.parent / "scripts/bench_scaling.py"
 KEYS = {
@@ -43,84 +42,6 @@ def agent():
     return PlaceAgent().eval()
 
 
-@pytest.mark.parametrize("factor", [1, 2, 4, 8, 16])
-def test_one_reader_serves_scenes_of_any_side(factor):
-    torch.manual_seed(factor)
-    reader = DenseReader(Member(4, factor)).eval()
-    image = torch.zeros(1, 1, 256, 256, dtype=torch.uint8)
-    image[:, :, 64:128, 64:128] = torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8)
-    large = torch.zeros(1, 1, 512, 512, dtype=torch.uint8)
-    large[:, :, 256:512, 256:512] = image
-    member = reader.member
-    one, other = (reader(member.prepare(each)) for each in (image, large))
-    assert one.shape == (1, 10)
-    moved = torch.zeros_like(large)
-    moved[:, :, 128:384, 64:320] = image  # the same scene elsewhere on the same black
-    assert torch.allclose(other, reader(member.prepare(moved)), atol=1e-5)
-    assert (other >= one - 1e-5).all()  # what was seen there is seen here, among more of black
-
-
-def test_members_learn_where_a_place_sees_a_digit():
-    for member in (Member(4, 1), Member(4, 8, deep=True)):
-        reader = DenseReader(member).eval()
-        pixels = torch.rand(1, 1, 200, 200, requires_grad=True)
-        for layer in reader.body:
-            if isinstance(layer, torch.nn.ReLU):
-                layer.inplace = False
-        reader.body(pixels)[0, :, 12, 12].sum().backward()
-        seen = pixels.grad[0, 0].nonzero()
-        spans = seen.amax(0) - seen.amin(0) + 1
-        assert 0.8 * FIELD < int(spans.min()) <= int(spans.max()) <= FIELD
-        # Digits are 28 of 100 pixels wide: 47 wide in a scene of 167.
-        assert [member.fits(side * member.factor) for side in (47, 48, 167, 168)] == [
-            False, True, True, False
-        ]  # fmt: skip
-    system = scaling.dense_system(DenseReader(Member(4, 16, deep=True)), "proportional", 0.0)
-    assert [system.trained(side) for side in (512, 768, 1024, 2048)] == [False, True, True, False]
-    fixed = scaling.dense_system(DenseReader(Member(4, fixed=100)), "proportional", 0.0)
-    assert fixed.trained(4096)
-
-
-@pytest.mark.parametrize("member", [CROP, Member(4, 1), Member(4, 4)])
-def test_folding_changes_nothing(member):
-    torch.manual_seed(1)
-    reader = DenseReader(member)
-    images = torch.randint(0, 256, (6, 1, 48, 48), dtype=torch.uint8)
-    for _ in range(3):
-        reader(images)  # in training: gives the normalizations something to remember
-    reader.eval()
-    scaled = reader.body(images / 255).amax((2, 3))
-    assert torch.allclose(reader.folded()(images), scaled, atol=1e-4)
-
-
-def test_crops_are_around_the_true_place():
-    image = torch.arange(200 * 200).view(1, 1, 200, 200).remainder(251).byte()
-    crop = crop_true(image, torch.tensor([[70.0, 90.0]]), "detail")
-    assert torch.equal(crop, image[:, :, 70:110, 50:90])
-    corner = crop_true(image, torch.tensor([[199.0, 3.0]]), "detail")
-    assert torch.equal(corner, image[:, :, :40, 160:])
-    assert crop_true(image, torch.tensor([[70.0, 90.0]]), "proportional").shape == (1, 1, 40, 40)
-
-
-def test_shrinking_takes_means():
-    image = torch.tensor([[0, 4, 8, 8], [4, 8, 8, 8], [1, 1, 0, 0], [1, 1, 0, 0]]).byte()
-    assert shrink(image[None, None], 2)[0, 0].tolist() == [[4, 8], [1, 0]]
-
-
-@pytest.mark.parametrize(("side", "factor"), [(9, 5), (24, 8), (128, 16), (16, 32), (3, 64)])
-def test_what_the_retina_shrinks_is_opencvs_bytes(side, factor, monkeypatch):
-    shape = (2, 1, side * factor, side * factor)
-    images = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(side)).byte()
-    images[0, 0, ::2], images[0, 0, 1::2] = 3, 4  # means of 3.5, to be rounded to the even one
-    if reason := KERNELS["compiled"].refusal(images, Retina(side, 2, factor)):
-        pytest.skip(reason)
-    seen = shrink(images, side)
-    monkeypatch.setenv("SACCADE_COMPILED", "0")
-    assert torch.equal(seen, shrink(images, side))
-    assert seen.unique().numel() > 1
-    assert set(seen[0].unique().tolist()) <= {3, 4}
-
-
 def test_the_agent_reads_as_much_at_every_side(agent, plate_maker):
     system = scaling.agent_system(agent, 1.0)
     small, large = (
@@ -133,6 +54,25 @@ def test_the_agent_reads_as_much_at_every_side(agent, plate_maker):
     pixels = 128 * 128 + looks * (96 * 96 + 48 * 48)
     assert one["bytes_read"] == pixels + 4 * one["params"]
     assert other["peak_bytes"] - one["peak_bytes"] == 1024**2 - 256**2
+
+
+@torch.inference_mode()
+def test_systems_make_what_they_need_where_the_scene_is(agent, plate_maker):
+    scenes = plate_maker.at(side=160)(*scaling.part_rows("test", 2, 10))
+    assert [each.device for each in scenes.to(torch.device("meta"))] == [torch.device("meta")] * 4
+    system = scaling.agent_system(agent.folded(), 0.0)
+    dense = scaling.dense_system(DenseReader(Member(4, 4)), "detail", 0.0)
+    assert system.device == dense.device == torch.device("cpu")
+    key = torch.arange(4)
+    with torch.device("meta"):  # where all is made of which no other place is said
+        coarse = shrink_anywhere(scenes.images, 128)
+        shrink_anywhere(scenes.images, 200).sum().item()
+        played = agent(agent.fovea.prepare(scenes.images, looks=1), coarse, key, 2)
+        read = [each.answer(scenes.images, each.prepare(scenes)) for each in (system, dense)]
+        (one,) = system.answer(scenes.images[:1], coarse[:1]).looks.tolist()
+    assert 1 <= one < GLIMPSES
+    for tensor in (*played, *read[0], *read[1]):
+        assert tensor.device == torch.device("cpu")
 
 
 def test_flops_of_a_reader_by_hand():
@@ -354,12 +294,29 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
     assert "fcn-4/16" in text
     draw_scaling(rows, tmp_path / "scaling.png")
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
+
+    # A GPU's rows stand beside the CPU's, in tables and pictures of their own, and do not mix.
+    faster = [each | {"device": "cuda", "seconds": each["seconds"] / 8} for each in rows]
+    both = make_table(rows + faster)
+    assert "**detail, photo** (" in both
+    assert "**detail, photo, cuda** (" in both
+    assert both.count("\n| cuda | detail | fcn-4/16 |") == 1
+    draw_scaling(rows + faster, tmp_path / "both.png")
+    small, large = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("scaling", "both"))
+    assert large.shape == (2 * small.shape[0], *small.shape[1:])
+    singles = [each for each in rows if not each["choice"]]
+    pairs = bench.pair(singles + [each for each in faster if not each["choice"]])
+    for each in pairs:
+        same = [r for r in rows if r["method"] == each["choice"] and r["side"] == each["side"]]
+        assert each["seconds"] * (8 if each["device"] == "cuda" else 1) == same[0]["seconds"]
+
+    # Without its own choices a GPU is compared by the CPU's, with its own by these.
+    other = "fcn-4/2" if pairs[0]["choice"] == "fcn-4/16" else "fcn-4/16"
+    mine = [each | {"device": "cuda", "choice": each["choice"] and other} for each in rows]
+    (tmp_path / "stored.json").write_text(json.dumps(mine + rows))
+    monkeypatch.setattr(sys, "argv", [*words, "--quick", "--devices", "cpu", "--json", str(out)])
+    bench.main()
+    assert {(row["device"], row["choice"]) for row in json.loads(out.read_text())} == {
+        ("cpu", row["choice"]) for row in rows
+    }
     scaling.plate_photos.cache_clear()
-
-
-def test_the_family_has_a_name_for_each():
-    for family in FAMILY.values():
-        names = [member.name for member in family]
-        assert len(set(names)) == len(names)
-        assert CROP not in family
-    assert {member.factor for member in FAMILY["detail"]} == {1, 2, 4, 8, 16}
