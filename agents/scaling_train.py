@@ -51,7 +51,7 @@ class Plan:
 PLANS = {
     ("detail", "agent"): Plan(10_000),
     ("detail", "dense"): Plan(10_000),
-    ("proportional", "agent"): Plan(2500),
+    ("proportional", "agent"): Plan(6000),
     ("proportional", "dense"): Plan(6000),
 }
 
