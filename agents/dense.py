@@ -60,7 +60,7 @@ FAMILY: dict[str, tuple[Member, ...]] = {
     "proportional": (
         Member(8, 1), *(Member(width, factor, deep=True)
                         for width, factor in ((8, 2), (16, 4), (16, 8), (16, 16))),
-        Member(8, fixed=100), Member(16, fixed=100),
+        *(Member(width, fixed=side) for side in (100, 128) for width in (8, 16)),
     ),
 }  # fmt: skip
 CROP = Member(16, fixed=40)  # the reader of the crop at the true place

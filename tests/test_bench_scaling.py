@@ -139,6 +139,8 @@ def test_pairings_by_hand():
     same, equal = scaling.equal_error(rows, 9)
     assert (same["method"], equal) == ("fcn-8/1", True)
     assert scaling.equal_cost(rows, 9)["method"] == "fcn-16/8"
+    rows[0]["error"] = 2.01  # within 0.3 of 2.31, the limit included
+    assert scaling.equal_error(rows, 9)[0]["method"] == "fcn-8/2"
     rows[0]["error"] = 0.1
     same, equal = scaling.equal_error(rows, 9)
     assert (same["method"], equal) == ("fcn-32/2", False)

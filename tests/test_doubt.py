@@ -2,45 +2,33 @@
 
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from saccade.agents import doubt
 from saccade.agents.belief import (
-    SCANPATHS,
-    doubt_about,
     measure_belief,
-    measure_scanpaths,
-    measure_strange,
 )
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
 from saccade.agents.doubt import Effort
 from saccade.agents.doubt_page import verdict
-from saccade.agents.evaluate import split_keys
-from saccade.agents.full_look import FullLook, Seen, look_at_split, look_fully
+from saccade.agents.full_look import FullLook, Seen, look_fully
 from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
 from saccade.agents.gaze import SCRIPTS
 from saccade.agents.pairs import over_seeds, pair
 from saccade.agents.stopping import measure_stopping, paired_bound
 from saccade.agents.stress import (
-    break_by_corruption,
-    break_by_layout,
     first_scenes,
-    network_system,
-    strange_scenes,
 )
 from saccade.agents.weights import open_trained
 from saccade.corruptions import KINDS
-from saccade.counter import fold
 from saccade.digits import draw_digits
-from tests.test_halting import MAKER, POOL, T, make_agent
+from tests.test_halting import MAKER, POOL, T, make_agent, seen_by
 
 SMALL = shlex.split(
     "--scene translated --side 36 --size 6 --scales 2 --glimpses 3 --what 16 --where 8 "
@@ -165,11 +153,6 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
     capsys.readouterr()
 
 
-def seen_by(agent, count=40):
-    keys = split_keys("test", count, "cpu")
-    return look_at_split(agent, MAKER, keys)
-
-
 def test_choices_do_not_look_at_test_labels():
     agent = make_agent()
     seen = {split: seen_by(agent) for split in ("train", "validation", "test")}
@@ -239,130 +222,6 @@ def test_the_fixed_scanpath_is_the_greedy_one():
     with fixed_script(path) as name:
         assert torch.equal(SCRIPTS[name](1, 2, keys), path[1].expand(40, 2))
     assert name not in SCRIPTS
-
-
-def test_a_reader_that_is_random_finds_nothing_strange_in_the_usual():
-    agent = make_agent()
-    scenes, _, keys = first_scenes(MAKER, "test", 40)
-    doubts = doubt_about(agent, scenes, keys, 0.1, 2.0)
-    assert all(value.shape == (40,) for value in doubts.values())
-    assert doubts["disagreement, noise"].min() > -1e-9
-    order = doubts["confidence"].argsort(stable=True)
-    assert doubts["confidence"].max() <= 0.9
-    assert doubts["entropy"][order[-1]] > doubts["entropy"][order[0]]
-    found = measure_strange(agent, MAKER, 20, 0.1, 1.0)
-    for values in found["auroc"].values():
-        assert values["confidence"] == pytest.approx(values["confidence, scaled"])
-        assert all(0 <= value <= 1 for value in values.values())
-
-
-def test_several_scanpaths_beside_one():
-    agent, keys = make_agent(), split_keys("test", 40, "cpu")
-    agent.network.classifier.weight.data *= 50  # so that answers differ
-    seen = {split: seen_by(agent) for split in ("validation", "test")}
-    other_keys = split_keys("validation", 40, "cpu")
-    seen["validation"] = look_at_split(agent, MAKER, other_keys)
-    makers, both = dict.fromkeys(seen, MAKER), {"validation": other_keys, "test": keys}
-    same = measure_scanpaths(agent, makers, both, seen, 1e-9)  # all scanpaths are the mode's
-    right = seen["test"].right[:, -1].double()
-    assert same["mean"]["noise"]["error"] == pytest.approx(100 * (1 - float(right.mean())))
-    belief = measure_belief(seen)
-    assert same["mean"]["noise"]["ece"] == pytest.approx(belief["raw"]["ece"][-1], abs=1e-3)
-    assert same["mean"]["noise"]["temperature"] == pytest.approx(
-        belief["temperature"][-1], rel=1e-3
-    )
-    assert same["aurc"]["mean belief, noise"] == pytest.approx(same["aurc"]["confidence"], abs=1e-3)
-    assert same["aurc"]["confidence"] == pytest.approx(belief["raw"]["aurc"][-1])
-    # By hand: five first fixations, one at a time.
-    scenes = first_scenes(MAKER, "test", 40)[0]
-    assert len(seen["test"].look.logits[:, -1].argmax(-1).unique()) > 1
-    looks = [
-        look_fully(agent, scenes, fold(keys, draw + 1), random_first=True).logits[:, -1].double()
-        for draw in range(SCANPATHS)
-    ]
-    mean = sum(look.softmax(-1) for look in looks) / SCANPATHS
-    wrong = (mean.argmax(-1) != seen["test"].labels).double().mean()
-    assert same["mean"]["first"]["error"] == pytest.approx(100 * float(wrong))
-    # What is fitted does not know the test labels.
-    seen["test"] = seen["test"]._replace(labels=(POOL.labels + 1) % 10)
-    other = measure_scanpaths(agent, makers, both, seen, 1e-9)
-    for way, each in other["mean"].items():
-        assert each["temperature"] == same["mean"][way]["temperature"]
-    assert other["aurc"] != same["aurc"]
-
-
-def test_strange_scenes_are_of_the_same_layout():
-    made = strange_scenes(MAKER, 9)
-    for scenes in made.values():
-        assert scenes.shape == (9, 1, 40, 40)
-        assert scenes.dtype == torch.uint8
-    plain = strange_scenes(replace(MAKER, layout="translated"), 9)
-    assert "empty" not in plain, "all of them would be one black scene"
-    assert made["empty"].max() > 0  # clutter is left
-    assert plain["latin"].flatten(1).amax(1).min() > 200
-    assert not torch.equal(plain["latin"], plain["greek"])
-    assert made["noise"].float().mean() == pytest.approx(127.5, abs=5)
-    wide = draw_digits(20, 1)
-    centered = replace(MAKER, pool=replace(wide, images=wide.images[:, :, 4:24]), layout="centered")
-    assert {scenes.shape for scenes in strange_scenes(centered, 3).values()} == {(3, 1, 20, 28)}
-
-
-def test_systems_are_broken_on_the_same_scenes():
-    given = {"right": [], "wrong": []}
-
-    def system(name, answer):
-        def act(scenes, keys):
-            given[name].append(scenes)
-            return answer[: len(scenes)]
-
-        return act
-
-    systems = {
-        "right": system("right", POOL.labels),
-        "wrong": system("wrong", (POOL.labels + 1) % 10),
-    }
-    found = break_by_corruption(systems, MAKER, 30, kinds=("fog", "shear"), severities=(1, 5))
-    right = found["errors"]["right"]
-    assert right == {"clean": 0, "fog": [0, 0], "shear": [0, 0], "mean": 0}
-    assert found["errors"]["wrong"]["fog"] == [100, 100]
-    assert len(given["right"]) == 5
-    assert all(map(torch.equal, given["right"], given["wrong"]))
-    assert torch.equal(given["right"][0], first_scenes(MAKER, "test", 30)[0])
-
-    sizes = break_by_layout(systems, MAKER, 5)
-    assert set(sizes) == {"clutter", "side", "size"}
-    assert sizes["side"]["steps"] == [40, 50, 60, 80, 120]
-    assert {scenes.shape[-1] for scenes in given["right"]} == {40, 50, 60, 80, 120}
-    assert sizes["clutter"]["errors"]["right"] == [0] * 6
-    centered = break_by_layout(systems, replace(MAKER, layout="centered"), 5)
-    assert set(centered) == {"side", "size"}
-    assert centered["side"]["steps"] == [28, 36, 42, 56, 84]
-    half, same, double = (given["right"][-6 + step] for step in (0, 2, 5))
-    assert centered["size"]["steps"][::2] == [0.5, 1, 1.5]
-    assert half.shape == same.shape == double.shape == (5, 1, 28, 28)
-    assert not half[..., :7, :].any()
-    assert not half[..., 21:].any()
-    middle = same[..., 7:21, 7:21].float()
-    for large, small in ((same, half[..., 7:21, 7:21].float()), (double, middle)):
-        far = F.avg_pool2d(large.float(), 2) - small
-        assert float(far.abs().mean()) < float(small.mean()) / 4
-
-
-def test_networks_of_one_size_see_others_resized():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(9, 2, bias=False))
-
-    class Scaled(nn.Module):
-        def forward(self, scenes):
-            return network(scenes.float() / 255)
-
-    with torch.no_grad():
-        network[1].weight[:] = torch.tensor([[1.0], [0.0]]).expand(2, 9)
-        network[1].weight[1] = 0.5
-    system = network_system(Scaled(), 3, 3)
-    for side in (3, 6, 9):
-        assert system(torch.full((4, 1, side, side), 200, dtype=torch.uint8), None).tolist() == [
-            0, 0, 0, 0
-        ]  # fmt: skip
 
 
 def test_the_verdict_says_where_another_is_better():

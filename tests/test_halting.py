@@ -44,6 +44,11 @@ def make_agent(core="rnn", first="center", glimpses=T, aim="absolute"):
 MAKER = SceneMaker(POOL, "cluttered", 40)
 
 
+def seen_by(agent, count=40):
+    keys = split_keys("test", count, "cpu")
+    return look_at_split(agent, MAKER, keys)
+
+
 def make_scenes():
     keys = split_keys("test", len(POOL), "cpu")
     return MAKER(torch.arange(len(POOL)), fold(keys, "scene")), keys
