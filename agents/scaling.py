@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, fast_type
 from saccade.agents.scaling_agent import GRID, PlaceAgent, Reading, coarse_look
+from saccade.agents.scaling_train import LARGEST
 from saccade.data import load
 from saccade.plates import PlateMaker, PlateScene, part_rows, plate_letters, plate_photos
 
@@ -152,7 +153,7 @@ def dense_system(
     def trained(side: int) -> bool:
         if series == "detail":
             return side <= (256 if member.fixed else 512)  # pieces are no wider than that
-        return bool(member.fixed) or (member.fits(side) and side <= 1024)
+        return bool(member.fixed) or (member.fits(side) and side <= LARGEST)
 
     return System(
         member.name,

@@ -30,6 +30,7 @@ PLATES = ((64, 40), (96, 64), (160, 128), (288, 256))  # side of a scene of one 
 # Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
 PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0), (512, 40, 3))
 WHOLE = ((100, 40, 3), (256, 40, 3))  # scenes, for who sees them at one small side
+LARGEST = 2048  # side of scenes of the proportional series that the family learns on
 WARM = 0.9  # share of the agent's updates in which it follows a script
 STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings
@@ -314,7 +315,7 @@ class DenseLoss(LossOf):
     @property
     def sides(self) -> list[int]:
         """Sides of the proportional series that fit."""
-        return [side for side in SIDES[:8] if self.member.fits(side)]
+        return [side for side in SIDES if side <= LARGEST and self.member.fits(side)]
 
 
 def train_agent(maker: PlateMaker, plan: Plan, path: Path) -> tuple[PlaceAgent, float]:

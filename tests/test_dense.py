@@ -51,7 +51,8 @@ def test_members_learn_where_a_place_sees_a_digit():
             False, True, True, False
         ]  # fmt: skip
     system = scaling.dense_system(DenseReader(Member(4, 16, deep=True)), "proportional", 0.0)
-    assert [system.trained(side) for side in (512, 768, 1024, 2048)] == [False, True, True, False]
+    assert [system.trained(side) for side in (512, 768, 1024, 2048)] == [False, True, True, True]
+    assert not system.trained(4096)
     fixed = scaling.dense_system(DenseReader(Member(4, fixed=100)), "proportional", 0.0)
     assert fixed.trained(4096)
 
