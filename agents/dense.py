@@ -178,13 +178,18 @@ def shrink_anywhere(images: Tensor, side: int) -> Tensor:
     return small.round_().byte()
 
 
+def crop_side(side: int, series: str) -> int:
+    """40 pixels in the detail series, 40 % of a scene of this side in the proportional one."""
+    return 40 if series == "detail" else round(0.4 * side)
+
+
 def crop_true(images: Tensor, places: Tensor, series: str) -> Tensor:
     """The crop at the true place, `(N, 1, 40, 40)`: what a reader with a perfect gaze sees.
 
-    It is 40 pixels wide in the detail series, 40 % of the scene in the proportional one.
+    It is `crop_side` wide before it is shrunk.
     """
     side = images.shape[-1]
-    wide = 40 if series == "detail" else round(0.4 * side)
+    wide = crop_side(side, series)
     crops = []
     for image, (x, y) in zip(images, places.tolist(), strict=True):
         left, top = (int(min(max(round(at - wide / 2), 0), side - wide)) for at in (x, y))

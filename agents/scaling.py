@@ -14,7 +14,8 @@ Definitions, also in docs/scaling.md:
   counted as two.
 - `peak_bytes`: the scene, what was prepared, the weights, and the largest sum of one layer's input
   and output. Counted from shapes, not probed.
-- `bytes_read`: in `seconds`, of the scene or of what was prepared, and of the weights, each once.
+- `bytes_read`: in `seconds`, of the scene or of what was prepared, and of the weights, each once;
+  `prepare_bytes_read`: of the scene, to prepare.
 - `error`: wrong answers in % of `scenes` scenes, and `interval`, Wilson's 95 %.
 """
 
@@ -31,7 +32,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from saccade.agents.dense import CROP, FAMILY, DenseReader, Member, crop_true, fast_type
+from saccade.agents.dense import (
+    CROP,
+    FAMILY,
+    DenseReader,
+    Member,
+    crop_side,
+    crop_true,
+    fast_type,
+)
 from saccade.agents.scaling_agent import GRID, PlaceAgent, Reading, coarse_look
 from saccade.agents.scaling_train import LARGEST
 from saccade.data import load
@@ -62,6 +71,7 @@ class System:
             with so many looks.
         trained: Sides of scenes like those it has learned on.
         minutes: Of one core, that it learned for.
+        prepared_from: Pixels of a scene of this side that `prepare` reads.
     """
 
     name: str
@@ -71,6 +81,7 @@ class System:
     looked_at: Callable[[int, float], float]
     trained: Callable[[int], bool]
     minutes: float
+    prepared_from: Callable[[int], int] = lambda side: side**2
 
     @property
     def device(self) -> torch.device:
@@ -148,6 +159,7 @@ def dense_system(
             "crop-cnn", ready, lambda scenes: crop_true(scenes.images, scenes.places, series),
             answer, lambda side, looks: 1600,
             lambda side: side == 100 or series == "proportional", minutes,
+            lambda side: crop_side(side, series) ** 2,
         )  # fmt: skip
 
     def trained(side: int) -> bool:

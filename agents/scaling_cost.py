@@ -96,6 +96,7 @@ def count_cost(system: System, scenes: list[PlateScene]) -> Row:
     return {
         "flops": flops / len(scenes),
         "peak_bytes": one.numel() + made + weights + widest[0],
+        "prepare_bytes_read": system.prepared_from(one.shape[-1]) if made else 0,
         "bytes_read": system.looked_at(one.shape[-1], looks / len(scenes)) + weights,
         "params": system.parameters,
         "precision": system.precision,

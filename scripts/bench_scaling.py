@@ -6,11 +6,12 @@ Scenes of side 100 to 4096 in two series, on black and on photographs (`saccade/
 saccadic agent, a family of small fully convolutional networks, and a network on the crop at the
 true place (`agents/scaling.py` defines what is measured). Weights that are missing from
 docs/results/scaling are trained first, in runs/scaling, and can be taken up again; so can the
-errors. All is measured on the CPU and, where there is one, on a GPU (--devices). Without --quick it
-writes docs/results/scaling.json, docs/scaling.png and the table of docs/scaling.md. --quick takes
-choices and errors from docs/results/scaling.json and only times the agent and the chosen; --retime
-likewise times all systems, and writes what a whole run does. What was never measured on a GPU has
-the errors and choices of the CPU there.
+errors. All is measured on the CPU and, where there is one, on a GPU (--devices). A whole run, on
+MNIST and photographs, of 500 scenes or more, writes docs/results/scaling.json, docs/scaling.png and
+the table of docs/scaling.md; rows of a device that is not here are kept. --quick takes choices and
+errors from docs/results/scaling.json and only times the agent and the chosen; --retime likewise
+times all systems, and writes what a whole run does. What was never measured on a GPU has the errors
+and choices of the CPU there.
 """
 
 import argparse
@@ -113,6 +114,9 @@ def measure(
                     "trained": each.trained(side),
                     "train_minutes": each.minutes,
                     "choice": None,
+                    "chosen_at": None,
+                    "equal": None,
+                    "timed_on": "photo",
                 }
                 rows.append(row | found.get(each.name, {}) | costs[each.name] | about)
         print(f"{series} {side} measured on {device.type}", file=sys.stderr, flush=True)
@@ -227,21 +231,30 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--seconds", type=float, default=None, help="to time at each side")
     gpu = ["cuda"] if torch.cuda.is_available() else []
-    parser.add_argument("--devices", nargs="+", default=["cpu", *gpu], help="default: all here")
+    kinds = ["cpu", *gpu]
+    parser.add_argument(
+        "--devices", nargs="+", default=kinds, choices=kinds, help="default: all here"
+    )
     parser.add_argument("--train-only", action="store_true", help="train what is missing and end")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
+    torch.backends.cudnn.benchmark = True  # the fastest convolutions, as who compares would
+    if args.json and not args.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {args.json.parent}")
     args.data = args.data or default_data()
     args.seconds = args.seconds or (3.0 if args.quick else 15.0)
     if args.quick or args.retime:
         if not RESULTS.exists():
             parser.error(f"--quick and --retime read {RESULTS}, which is not there")
         stored = json.loads(RESULTS.read_text())
+        known = {row["side"] for row in stored}
+        if args.retime and not known.issuperset(args.sides):
+            parser.error(f"--retime knows the errors of the sides {sorted(known)} alone")
         rows = time_again(args, stored)
     else:
-        rows, stored = [], []
+        rows, stored = [], json.loads(RESULTS.read_text()) if RESULTS.exists() else []
         for series in args.series:
             train_missing(series, args.data, args.weights)
         if args.train_only:
@@ -253,12 +266,26 @@ def main() -> None:
     show(rows)
     whole = not args.quick and tuple(args.sides) == scaling.SIDES and len(args.series) == 2
     rows += [row for row in stored if whole and row["device"] not in args.devices]
-    for path in [args.json, *([RESULTS] if whole else [])]:
+    if whole and not published(args, rows):
+        print(
+            f"{RESULTS} stays as it is: it is of MNIST, photographs, 500 scenes or more",
+            file=sys.stderr,
+        )
+        whole = False
+    for path in [*([RESULTS] if whole else []), args.json]:
         if path is not None:
-            path.write_text(json.dumps(rows, indent=1) + "\n")
+            beside = path.with_suffix(".part")
+            beside.write_text(json.dumps(rows, indent=1) + "\n")
+            beside.replace(path)
     if whole:
         draw_scaling(rows, ROOT / "docs/scaling.png")
         write_page(ROOT / "docs/scaling.md", make_table(rows))
+
+
+def published(args: argparse.Namespace, rows: list[Row]) -> bool:
+    """Whether rows are of what docs/results/scaling.json holds."""
+    real = all(row["data"] == "mnist" and row["photos"] == "SACCADE_DATA" for row in rows)
+    return real and (args.retime or args.scenes >= 500)
 
 
 def default_data() -> str:

@@ -1,5 +1,6 @@
 """Cost against image size: systems, counts, pairings by hand, and the script on tiny settings."""
 
+import argparse
 import importlib.util
 import json
 import math
@@ -32,7 +33,8 @@ KEYS = {
     "side", "series", "background", "method", "seconds", "prepare_seconds", "total_seconds",
     "error", "interval", "scenes", "flops", "peak_bytes", "bytes_read", "trained", "device",
     "threads", "params", "choice", "train_minutes", "command", "commit", "versions", "hardware",
-    "precision", "data", "photos", "glimpses",
+    "precision", "data", "photos", "glimpses", "prepare_bytes_read", "chosen_at", "equal",
+    "timed_on",
 }  # fmt: skip
 
 
@@ -53,6 +55,7 @@ def test_the_agent_reads_as_much_at_every_side(agent, plate_maker):
     looks = GLIMPSES - 1
     pixels = 128 * 128 + looks * (96 * 96 + 48 * 48)
     assert one["bytes_read"] == pixels + 4 * one["params"]
+    assert (one["prepare_bytes_read"], other["prepare_bytes_read"]) == (256**2, 1024**2)
     assert other["peak_bytes"] - one["peak_bytes"] == 1024**2 - 256**2
 
 
@@ -82,6 +85,7 @@ def test_flops_of_a_reader_by_hand():
     cost = count_cost(system, [scene, scene])
     macs = 16 * (9 * 1 * 4 + 9 * 4 * 8 + 9 * 8 * 16 + 16 * 10)
     assert cost["flops"] == 2 * macs
+    assert cost["prepare_bytes_read"] == 64**2
     assert cost["bytes_read"] == 16 + sum(p.nbytes for p in system.network.parameters())
 
 
@@ -322,3 +326,29 @@ def test_the_script_measures_and_times_again(bench, tmp_path, monkeypatch):
         ("cpu", row["choice"]) for row in rows
     }
     scaling.plate_photos.cache_clear()
+
+
+def test_published_is_what_is_of_mnist_and_photographs(bench):
+    drawn = {"data": "mnist", "photos": "drawn"}
+    real = {"data": "mnist", "photos": "SACCADE_DATA"}
+    digits = {"data": "digits", "photos": "SACCADE_DATA"}
+    again, many, few = (
+        argparse.Namespace(retime=retime, scenes=scenes)
+        for retime, scenes in ((True, 0), (False, 500), (False, 499))
+    )
+    assert bench.published(again, [real])
+    assert bench.published(many, [real])
+    assert not bench.published(few, [real])
+    assert not any(bench.published(again, [real, other]) for other in (drawn, digits))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("--quick --json none/rows.json", "no folder none"), ("--retime --sides 64", "4096] alone")],
+)
+def test_a_bad_call_ends_before_anything_is_measured(words, said, bench, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "measure", None)
+    monkeypatch.setattr(sys, "argv", ["bench", *words.split()])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert said in capsys.readouterr().err
