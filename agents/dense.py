@@ -158,12 +158,12 @@ def shrink_anywhere(images: Tensor, side: int) -> Tensor:
 
     By a whole factor it sums along rows, then along columns. By another, a pixel of the result is a
     weighted sum along each axis, the weights being how much of it each pixel covers: two products
-    of matrices.
+    of matrices. What becomes larger is interpolated.
     """
     wide = images.shape[-1]
     factor, rest = divmod(wide, side)
     if not rest:
-        rows = images.view(len(images), 1, wide, side, factor).sum(-1, dtype=torch.int32)
+        rows = images.reshape(len(images), 1, wide, side, factor).sum(-1, dtype=torch.int32)
         small = rows.view(len(images), 1, side, factor, side).sum(3).double() / factor**2
     elif side > wide:
         size = (side, side)

@@ -270,7 +270,7 @@ def count_wrong(
     kept: dict[str, list[float]] = {}
     if cache is not None and cache.exists():
         kept = json.loads(cache.read_text())
-    where = f"{part} {maker.series} {maker.background} {maker.side} {len(maker.digits)} {scenes}"
+    where = f"{part} {maker.series} {maker.background} {maker.side} {_digest(maker):08x} {scenes}"
     device = systems[0].device
     where += "" if device == CPU else f" {device.type}"
     keys = {each.name: f"{where} {each.name} {_fingerprint(each.network):08x}" for each in systems}
@@ -333,6 +333,15 @@ def equal_cost(rows: list[Row], side: int) -> Row:
     if not able:
         return max(family, key=lambda row: row["seconds"])
     return min(able, key=lambda row: abs(math.log(row["seconds"] / agent)))
+
+
+def _digest(maker: PlateMaker) -> int:
+    """Of what scenes are made from."""
+    total = zlib.crc32(maker.digits.images.numpy().tobytes())
+    total = zlib.crc32(maker.letters.numpy().tobytes(), total)
+    for photo in maker.photos:
+        total = zlib.crc32(photo.tobytes(), total)
+    return total
 
 
 def _fingerprint(network: nn.Module) -> int:

@@ -69,6 +69,7 @@ class PlaceAgent(nn.Module):
     distances: Tensor
     sure: Tensor
     kept: Tensor | None  # what `folded` made ready
+    limit: float | None = None  # `sure`, where `folded` has read it: a GPU is waited for no more
 
     def __init__(self, hidden: int = 128) -> None:
         super().__init__()
@@ -108,10 +109,8 @@ class PlaceAgent(nn.Module):
             rollouts: M, episodes on each scene.
         """
         count = len(coarse) * rollouts
-        rows, around = (
-            torch.arange(count, device=coarse.device),
-            self.surround.prepare(coarse, looks=1),
-        )
+        rows = torch.arange(count, device=coarse.device)
+        around = self.surround.prepare(coarse, looks=1)
         index = None if rollouts == 1 else rows // rollouts
         priority, spots = self.find(coarse)
         bumps = self.bumps()
@@ -150,7 +149,7 @@ class PlaceAgent(nn.Module):
         rows, bumps = torch.arange(count, device=coarse.device), self.bumps()
         state: State = (spots.new_zeros(count, self.hidden),)
         belief, seen, beliefs = spots.new_zeros(count), [], []
-        sure = float(self.sure)
+        sure = float(self.sure) if self.limit is None else self.limit
         for _ in range(GLIMPSES - 1):
             choice = priority.argmax(1)
             state = self._see(scene, around, spots[rows, choice], None, state)
@@ -203,7 +202,7 @@ class PlaceAgent(nn.Module):
         """A copy for inference: normalization is in the weights."""
         other = copy.deepcopy(self).eval()
         other.encoder = fold_norms(other.encoder)
-        other.kept = other.bumps().detach()
+        other.kept, other.limit = other.bumps().detach(), float(other.sure)
         return other
 
     def _see(

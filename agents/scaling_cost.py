@@ -21,7 +21,7 @@ def time_systems(
 ) -> dict[str, tuple[float, float]]:
     """Seconds to prepare and to answer: of each scene the median, of these the mean.
 
-    A GPU is waited for after either.
+    A GPU is waited for after each.
 
     Systems take turns until the time is over, so that a busy machine is busy for all, at least one
     turn for each scene. In its turn one that is fast reads all scenes twice, others read one scene

@@ -30,7 +30,7 @@ PLATES = ((64, 40), (96, 64), (160, 128), (288, 256))  # side of a scene of one 
 # Pieces of scenes that the family learns on in the detail series: side, plate, other plates.
 PIECES = ((100, 40, 3), (160, 64, 3), (256, 40, 3), (320, 128, 3), (288, 256, 0), (512, 40, 3))
 WHOLE = ((100, 40, 3), (256, 40, 3))  # scenes, for who sees them at one small side
-LARGEST = 2048  # side of scenes of the proportional series that the family learns on
+LARGEST = 2048  # side of the proportional scenes that the family learns on at most
 WARM = 0.9  # share of the agent's updates in which it follows a script
 STORED = 1024  # coarse looks of each side that the map learns from first
 CHUNK = 50  # updates between two savings

@@ -8,10 +8,10 @@ true place (`agents/scaling.py` defines what is measured). Weights that are miss
 docs/results/scaling are trained first, in runs/scaling, and can be taken up again; so can the
 errors. All is measured on the CPU and, where there is one, on a GPU (--devices). A whole run, on
 MNIST and photographs, of 500 scenes or more, writes docs/results/scaling.json, docs/scaling.png and
-the table of docs/scaling.md; rows of a device that is not here are kept. --quick takes choices and
-errors from docs/results/scaling.json and only times the agent and the chosen; --retime likewise
-times all systems, and writes what a whole run does. What was never measured on a GPU has the errors
-and choices of the CPU there.
+the table of docs/scaling.md, and keeps their rows of other devices. --quick takes choices and
+errors from docs/results/scaling.json and only times the agent and the chosen; --retime takes errors
+alone, times all systems, and writes what a whole run does. Errors (and choices) of a device that
+has none there are the CPU's.
 """
 
 import argparse
@@ -55,13 +55,20 @@ TIMED = 16  # scenes of each side that systems are timed on
 
 
 def train_missing(series: str, data: str, weights: Path) -> None:
-    """Trains what has no weights yet."""
+    """Trains what has no weights yet.
+
+    Raises:
+        SystemExit: If the weights that are published would be of other data.
+    """
     maker = None
     for member in (None, *scaling.members(series)):
         name = "saccade" if member is None else scaling.member_name(member)
         file = scaling.file_name(name, series)
         if (weights / f"{file}.safetensors").exists():
             continue
+        if weights == WEIGHTS and not is_real(data):
+            sys.exit(f"{file} has no weights, and those of {weights} are of MNIST and photographs: "
+                     "set SACCADE_DATA, or give --weights FOLDER")  # fmt: skip
         maker = maker or scaling.part_maker(data, "train", series)
         state, path = WORK / f"{file}.pt", weights / f"{file}.safetensors"
         if member is None:
@@ -158,13 +165,22 @@ def renamed(rows: list[Row], method: str, choice: str, side: int, equal: bool | 
     return [row | more for row in rows if row["method"] == choice]
 
 
+def measure_all(args: argparse.Namespace) -> list[Row]:
+    """Trains what is missing, times all systems and counts their errors."""
+    for series in args.series:
+        train_missing(series, args.data, args.weights)
+    rows: list[Row] = []
+    for device, series in product(args.devices, args.series):
+        systems = scaling.load_systems(series, args.weights, None, torch.device(device))
+        rows += measure(series, systems, args, errors=True)
+    return rows + pair(rows)
+
+
 def time_again(args: argparse.Namespace, stored: list[Row]) -> list[Row]:
     """Times systems again, with --quick the agent and the chosen; errors are the stored rows'."""
     rows: list[Row] = []
     for device, series in product(args.devices, args.series):
-        # Those of this device come last, and so count where there are some.
-        mine = [r for r in stored if r["series"] == series and r["device"] in ("cpu", device)]
-        mine.sort(key=lambda row: row["device"] == device)
+        mine = stored_rows(stored, series, device)
         known = {(r["background"], r["side"], r["method"]): r for r in mine}
         pairs = {
             (row["background"], row["method"]): (row["choice"], row["chosen_at"], row["equal"])
@@ -226,7 +242,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     parser.add_argument("--scenes", type=int, default=1000, help="test scenes at each side")
     parser.add_argument("--sides", type=int, nargs="+", default=list(scaling.SIDES))
-    parser.add_argument("--series", nargs="+", default=["detail", "proportional"])
+    both = list(scaling.FAMILY)
+    parser.add_argument("--series", nargs="+", default=both, choices=both)
     parser.add_argument("--data", choices=("mnist", "digits"), help="default: mnist if it is there")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights")
     parser.add_argument("--seconds", type=float, default=None, help="to time at each side")
@@ -240,52 +257,72 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(args.threads)
-    torch.backends.cudnn.benchmark = True  # the fastest convolutions, as who compares would
+    if args.json and (args.json.exists() and not args.json.is_file()):
+        parser.error(f"--json {args.json} is no file")
     if args.json and not args.json.parent.is_dir():
         parser.error(f"--json: there is no folder {args.json.parent}")
     args.data = args.data or default_data()
     args.seconds = args.seconds or (3.0 if args.quick else 15.0)
-    if args.quick or args.retime:
-        if not RESULTS.exists():
-            parser.error(f"--quick and --retime read {RESULTS}, which is not there")
-        stored = json.loads(RESULTS.read_text())
-        known = {row["side"] for row in stored}
-        if args.retime and not known.issuperset(args.sides):
-            parser.error(f"--retime knows the errors of the sides {sorted(known)} alone")
-        rows = time_again(args, stored)
-    else:
-        rows, stored = [], json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    stored: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    if args.quick and not stored:
+        parser.error(f"--quick reads {RESULTS}, which is not there")
+    if args.retime and (missing := lacks(args, stored)):
+        parser.error(f"--retime needs errors that {RESULTS} lacks: {', '.join(missing[:9])}")
+    writes = publishes(args)
+    if not (writes or args.quick or args.train_only or args.json):
+        parser.error(f"this run is none that {RESULTS} should hold; give --json FILE")
+    if args.train_only:
         for series in args.series:
             train_missing(series, args.data, args.weights)
-        if args.train_only:
-            return
-        for device, series in product(args.devices, args.series):
-            systems = scaling.load_systems(series, args.weights, None, torch.device(device))
-            rows += measure(series, systems, args, errors=True)
-        rows += pair(rows)
+        return
+    # Convolutions of a GPU are tried out, and multiply what their type says.
+    with torch.backends.cudnn.flags(benchmark=True, allow_tf32=False):
+        rows = time_again(args, stored) if args.quick or args.retime else measure_all(args)
     show(rows)
-    whole = not args.quick and tuple(args.sides) == scaling.SIDES and len(args.series) == 2
-    rows += [row for row in stored if whole and row["device"] not in args.devices]
-    if whole and not published(args, rows):
-        print(
-            f"{RESULTS} stays as it is: it is of MNIST, photographs, 500 scenes or more",
-            file=sys.stderr,
-        )
-        whole = False
-    for path in [*([RESULTS] if whole else []), args.json]:
-        if path is not None:
-            beside = path.with_suffix(".part")
-            beside.write_text(json.dumps(rows, indent=1) + "\n")
-            beside.replace(path)
-    if whole:
+    rows += [row for row in stored if writes and row["device"] not in args.devices]
+    for path in [*([RESULTS] if writes else []), *([args.json] if args.json else [])]:
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps(rows, indent=1) + "\n")
+        beside.replace(path)
+    if writes:
         draw_scaling(rows, ROOT / "docs/scaling.png")
         write_page(ROOT / "docs/scaling.md", make_table(rows))
 
 
-def published(args: argparse.Namespace, rows: list[Row]) -> bool:
-    """Whether rows are of what docs/results/scaling.json holds."""
-    real = all(row["data"] == "mnist" and row["photos"] == "SACCADE_DATA" for row in rows)
-    return real and (args.retime or args.scenes >= 500)
+def is_real(data: str) -> bool:
+    """Whether scenes are of what docs/results/scaling.json holds."""
+    return data == "mnist" and bool(photo_files())
+
+
+def publishes(args: argparse.Namespace) -> bool:
+    """Whether a run is one whose rows docs/results/scaling.json should hold."""
+    whole = set(args.sides) == set(scaling.SIDES) and set(args.series) == set(scaling.FAMILY)
+    usual = args.weights == WEIGHTS and args.threads == 1
+    enough = args.retime or args.scenes >= 500
+    return not args.quick and whole and usual and enough and is_real(args.data)
+
+
+def stored_rows(stored: list[Row], series: str, device: str) -> list[Row]:
+    """Rows of a series that stand for a device: the CPU's, then its own, which so count."""
+    mine = [r for r in stored if r["series"] == series and r["device"] in ("cpu", device)]
+    return sorted(mine, key=lambda row: row["device"] == device)
+
+
+def lacks(args: argparse.Namespace, stored: list[Row]) -> list[str]:
+    """What --retime would need the errors of, and has not."""
+    known = {
+        (row["series"], row["side"], row["background"], row["method"])
+        for row in stored
+        if row["error"] is not None
+    }
+    wanted = {
+        (series, side, background, method)
+        for series in args.series
+        for side in args.sides
+        for background in scaling.BACKGROUNDS
+        for method in ("saccade", *map(scaling.member_name, scaling.members(series)))
+    }
+    return sorted(" ".join(map(str, each)) for each in wanted - known)
 
 
 def default_data() -> str:

@@ -11,9 +11,7 @@ from saccade.agents.belief import (
 )
 from saccade.agents.evaluate import split_keys
 from saccade.agents.full_look import look_at_split, look_fully
-from saccade.agents.stress import (
-    first_scenes,
-)
+from saccade.agents.stress import first_scenes
 from saccade.counter import fold
 from tests.test_halting import MAKER, POOL, make_agent, seen_by
 

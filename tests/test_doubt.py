@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.agents import doubt
-from saccade.agents.belief import (
-    measure_belief,
-)
+from saccade.agents.belief import measure_belief
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
 from saccade.agents.doubt import Effort
@@ -22,9 +20,7 @@ from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
 from saccade.agents.gaze import SCRIPTS
 from saccade.agents.pairs import over_seeds, pair
 from saccade.agents.stopping import measure_stopping, paired_bound
-from saccade.agents.stress import (
-    first_scenes,
-)
+from saccade.agents.stress import first_scenes
 from saccade.agents.weights import open_trained
 from saccade.corruptions import KINDS
 from saccade.digits import draw_digits

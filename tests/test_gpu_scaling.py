@@ -1,5 +1,4 @@
-"""The systems of the scaling benchmark on a GPU: the answers of the CPU, and times that are waited
-for."""
+"""The systems of the scaling benchmark on a GPU: the CPU's answers, and times waited for."""
 
 from pathlib import Path
 
@@ -17,7 +16,8 @@ GPU = torch.device("cuda")
 
 @pytest.mark.parametrize("sides", [(640, 128), (512, 128), (256, 100), (100, 128)])
 def test_pictures_are_made_smaller_alike(sides):
-    images = torch.randint(0, 256, (2, 1, sides[0], sides[0])).byte()
+    generator = torch.Generator().manual_seed(sides[0])
+    images = torch.randint(0, 256, (2, 1, sides[0], sides[0]), generator=generator).byte()
     there = shrink(images.to(GPU), sides[1]).cpu()
     assert int((there.int() - shrink(images, sides[1]).int()).abs().max()) <= 1
 
@@ -37,16 +37,16 @@ def test_answers_are_those_of_the_cpu(series, plate_maker):
             same = mine.logits.argmax(1) == theirs.logits.argmax(1).cpu()
             assert int(same.sum()) >= 38, one.name
     assert count_cost(there[0], [moved])["flops"] == pytest.approx(
-        count_cost(here[0], [scenes])["flops"], rel=0.5
+        count_cost(here[0], [scenes])["flops"], rel=0.2
     )
 
 
 def test_times_end_when_the_work_is_done(plate_maker):
     systems = scaling.load_systems("detail", WEIGHTS, {"saccade", "fcn-16/1"}, GPU)
-    makers = (plate_maker.at(side=side) for side in (256, 2048))
+    makers = (plate_maker.at(side=side) for side in (256, 4096))
     small, large = (
         time_systems(systems, [maker(*scaling.part_rows("test", 1, 200)).to(GPU)] * 3, 0.5)
         for maker in makers
     )
-    assert large["fcn-16/1"][1] > 3 * small["fcn-16/1"][1] > 0  # 64 times the pixels
+    assert large["fcn-16/1"][1] > 1.5 * small["fcn-16/1"][1] > 0  # 256 times the pixels
     assert min(small["saccade"]) > 0
