@@ -54,6 +54,8 @@ PLANS = {
     ("detail", "dense"): Plan(10_000),
     ("proportional", "agent"): Plan(6000),
     ("proportional", "dense"): Plan(6000),
+    # The cheapest that comes near the agent: as many minutes as it has, and more.
+    ("detail", "fcn-8/2"): Plan(50_000),
 }
 
 

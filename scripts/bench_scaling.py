@@ -77,7 +77,8 @@ def train_missing(series: str, data: str, weights: Path) -> None:
             agent.sure.fill_(scaling.find_sure(agent, unseen))
             scaling.store(agent, path, minutes)
         else:
-            reader, minutes = train_dense(member, maker, PLANS[series, "dense"], state)
+            plan = PLANS.get((series, name), PLANS[series, "dense"])
+            reader, minutes = train_dense(member, maker, plan, state)
             scaling.store(reader, path, minutes)
 
 

@@ -106,6 +106,15 @@ def test_the_wanted_belief_costs_at_most_its_price(agent, plate_maker, monkeypat
     assert scaling.find_sure(Fake([0.75, 0.985]), plate_maker, 5) == 0.99
     assert scaling.find_sure(Fake([0.999]), plate_maker, 5) == 1.0
 
+    class Later(Fake):  # too early at one side alone: it counts, whatever the mean
+        def __call__(self, scene, coarse):
+            play = play_with([0.75] if scene.width == 256 else [])
+            return play(scene, coarse)
+
+    monkeypatch.setattr(scaling, "SIDES", (128, 256))
+    monkeypatch.setattr(scaling, "PRICE", 60.0)  # points; all are lost there, half in the mean
+    assert scaling.find_sure(Later([]), plate_maker, 5) == 0.8
+
 
 def row(method, side, seconds, error):
     return {"method": method, "side": side, "seconds": seconds, "error": error}
