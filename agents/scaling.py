@@ -48,7 +48,6 @@ from saccade.plates import PlateMaker, PlateScene, part_rows, plate_letters, pla
 
 SIDES = (100, 256, 512, 1024, 2048, 4096)
 BACKGROUNDS = ("black", "photo")
-MARGIN = 0.3  # points of error within which two systems count as equal
 SURE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)  # beliefs at which an agent may stop
 PRICE = 0.1  # points of validation error that stopping may cost
 CHUNK = 2**24  # pixels of scenes held at a time
@@ -299,41 +298,6 @@ def wilson(wrong: int, count: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
     return 100 * (middle - half), 100 * (middle + half)
-
-
-def equal_error(rows: list[Row], side: int) -> tuple[Row, bool]:
-    """The cheapest member whose error at a side is within `MARGIN` of the agent's, or lower.
-
-    Args:
-        rows: Of one series and background: the agent, and the family by name.
-        side: The largest that was trained on.
-
-    Returns:
-        Its row at that side, by `seconds`, and True; where no member is as good, the one of least
-        error, and False.
-    """
-    here = [row for row in rows if row["side"] == side]
-    agent = next(row for row in here if row["method"] == "saccade")
-    family = [row for row in here if row["method"].startswith("fcn")]
-    limit = agent["error"] + MARGIN + 1e-9  # 2.4 + 0.3 is less than 2.7 in floating point
-    good = [row for row in family if row["error"] <= limit]
-    if good:
-        return min(good, key=lambda row: row["seconds"]), True
-    return min(family, key=lambda row: row["error"]), False
-
-
-def equal_cost(rows: list[Row], side: int) -> Row:
-    """The member of `seconds` nearest to the agent's at a side, by ratio, and not below half.
-
-    Where all are below half it is the slowest.
-    """
-    here = [row for row in rows if row["side"] == side]
-    agent = next(row for row in here if row["method"] == "saccade")["seconds"]
-    family = [row for row in here if row["method"].startswith("fcn")]
-    able = [row for row in family if row["seconds"] >= agent / 2]
-    if not able:
-        return max(family, key=lambda row: row["seconds"])
-    return min(able, key=lambda row: abs(math.log(row["seconds"] / agent)))
 
 
 def _digest(maker: PlateMaker) -> int:

@@ -43,6 +43,7 @@ from saccade.agents import scaling
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.scaling_cost import count_cost, time_systems
 from saccade.agents.scaling_page import draw_scaling, make_table, place_of, write_page
+from saccade.agents.scaling_pairs import pair, renamed
 from saccade.agents.scaling_train import PLANS, train_agent, train_dense
 from saccade.data import load
 from saccade.plates import PlateMaker, part_rows, photo_files
@@ -146,24 +147,6 @@ def errors_of(
         }
         for name, (count, looks) in wrong.items()
     }
-
-
-def pair(rows: list[Row]) -> list[Row]:
-    """Rows of the pairings, chosen at the largest side: the chosen member's, under their names."""
-    pairs, side = [], max(row["side"] for row in rows)
-    for where in sorted({place_of(row)[:3] for row in rows}):
-        mine = [row for row in rows if place_of(row)[:3] == where]
-        same, equal = scaling.equal_error(mine, side)
-        pairs += renamed(mine, "cnn-equal-error", same["method"], side, equal)
-        other = scaling.equal_cost(mine, side)
-        pairs += renamed(mine, "cnn-equal-cost", other["method"], side, None)
-    return pairs
-
-
-def renamed(rows: list[Row], method: str, choice: str, side: int, equal: bool | None) -> list[Row]:
-    """A member's rows under the name of a pairing; `equal`: whether its error is the agent's."""
-    more = {"method": method, "choice": choice, "chosen_at": side, "equal": equal}
-    return [row | more for row in rows if row["method"] == choice]
 
 
 def measure_all(args: argparse.Namespace) -> list[Row]:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from saccade.agents import scaling, scaling_agent, scaling_train
+from saccade.agents import scaling, scaling_agent, scaling_pairs, scaling_train
 from saccade.agents.dense import DenseReader, Member, shrink_anywhere
 from saccade.agents.scaling_agent import (
     GLIMPSES,
@@ -132,16 +132,16 @@ def test_pairings_by_hand():
         row("fcn-8/2", 5, 5.0, 0.1),
         row("crop-cnn", 9, 0.1, 0.5),
     ]
-    same, equal = scaling.equal_error(rows, 9)
+    same, equal = scaling_pairs.equal_error(rows, 9)
     assert (same["method"], equal) == ("fcn-8/1", True)
-    assert scaling.equal_cost(rows, 9)["method"] == "fcn-16/8"
+    assert scaling_pairs.equal_cost(rows, 9)["method"] == "fcn-16/8"
     rows[0]["error"] = 2.01  # within 0.3 of 2.31, the limit included
-    assert scaling.equal_error(rows, 9)[0]["method"] == "fcn-8/2"
+    assert scaling_pairs.equal_error(rows, 9)[0]["method"] == "fcn-8/2"
     rows[0]["error"] = 0.1
-    same, equal = scaling.equal_error(rows, 9)
+    same, equal = scaling_pairs.equal_error(rows, 9)
     assert (same["method"], equal) == ("fcn-32/2", False)
     rows[0]["seconds"] = 1000.0
-    assert scaling.equal_cost(rows, 9)["method"] == "fcn-32/2"
+    assert scaling_pairs.equal_cost(rows, 9)["method"] == "fcn-32/2"
 
 
 def test_wilson_by_hand():
