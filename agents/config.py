@@ -67,8 +67,9 @@ class TrainConfig:
 
     join: Literal["add", "multiply"] = "add"
     """How what was seen and where it was meet in the encoder."""
-    core: Literal["rnn", "gru", "lstm"] = "rnn"
-    """The recurrent core; "rnn" is the paper's rectified one."""
+    core: Literal["rnn", "rnn-norm", "gru", "lstm"] = "rnn"
+    """The recurrent core; "rnn" is the paper's rectified one, "rnn-norm" the same with layer
+    normalization, which learns faster."""
     what: int = 128
     """Units of the layer that reads a glimpse (128 in the paper)."""
     where: int = 128
@@ -109,6 +110,9 @@ class TrainConfig:
     """Adam with decoupled weight decay, or plain Adam without any."""
     lr: float = 1e-3
     """Its highest learning rate, reached after the warm-up, then lowered to 0 by a cosine."""
+    policy_lr_scale: float = 1.0
+    """What it is multiplied by for the policy: below 1, rates that are good for what sees do not
+    make the gaze run into a corner, from where it does not come back."""
     weight_decay: float = 0.01
     """Weight decay, in shares of a weight per unit of learning rate; holds weights small."""
     warmup: int = 200
@@ -160,7 +164,7 @@ class TrainConfig:
                      "warmup", "threads", "save_seconds", "seed", "entropy", "bend"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
-        for name in ("sigma", "lr", "clip_norm"):
+        for name in ("sigma", "lr", "policy_lr_scale", "clip_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be over 0, got {getattr(self, name)}")
         for name in ("discount", "trace", "corrupt"):

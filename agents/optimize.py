@@ -38,12 +38,17 @@ class Optimizer:
     def __init__(self, config: TrainConfig, network: GazeNetwork) -> None:
         self.config, self.network = config, network
         decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
+        scales = {1.0: list[nn.Parameter]()}  # weights by what their learning rate is times
+        for name, weight in network.named_parameters():
+            scale = config.policy_lr_scale if name.startswith("policy.") else 1.0
+            scales.setdefault(scale, []).append(weight)
         self.adam = (torch.optim.AdamW if decoupled else torch.optim.Adam)(
-            network.parameters(),
+            [{"params": weights} for weights in scales.values()],
             lr=config.lr,
             weight_decay=config.weight_decay if decoupled else 0.0,
             fused=True,
         )
+        self.scales = tuple(scales)
         device = network.classifier.weight.device
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.
         self._broken = torch.tensor(-1, device=device)
@@ -70,8 +75,8 @@ class Optimizer:
         self._watch(stacked, update)
         shrink = (self.config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(_gradients(self.network), shrink)
-        for group in self.adam.param_groups:
-            group["lr"] = self.learning_rate(update)
+        for group, scale in zip(self.adam.param_groups, self.scales, strict=True):
+            group["lr"] = self.learning_rate(update) * scale
         self.adam.step()
         return {f"grad_norm_{name}": norm for name, norm in norms.items()}
 

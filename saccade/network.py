@@ -7,9 +7,9 @@ The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defa
     location -> where (128) --+                                     -> classifier (K)
                                                                     -> baseline   (1)
 
-Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core may be a GRU or an
-LSTM; the policy has a hidden layer and a tanh mean, and may aim by a move from where the eye is.
-No part knows the size of the images.
+Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core may be normalized, a
+GRU or an LSTM; the policy has a hidden layer and a tanh mean, and may aim by a move from where the
+eye is. No part knows the size of the images.
 """
 
 from collections.abc import Callable
@@ -77,6 +77,18 @@ class RectifiedCore(nn.Module):
         return (F.relu(self.inputs(glimpse) + self.state(state[0])),)
 
 
+class NormalizedCore(RectifiedCore):
+    """h' = ReLU(LN(W h + V g)), LN a layer normalization (Ba, Kiros & Hinton 2016, eq. 4)."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__(inputs, hidden)
+        self.norm = nn.LayerNorm(hidden)
+
+    def forward(self, glimpse: Tensor, state: State) -> State:
+        """`(N, inputs)` and the state to the next state."""
+        return (F.relu(self.norm(self.inputs(glimpse) + self.state(state[0]))),)
+
+
 class GRUCore(nn.GRUCell):
     """A gated recurrent unit."""
 
@@ -95,6 +107,7 @@ class LSTMCore(nn.LSTMCell):
 
 CORES: dict[str, tuple[Callable[[int, int], nn.Module], int]] = {  # and tensors in a state
     "rnn": (RectifiedCore, 1),
+    "rnn-norm": (NormalizedCore, 1),
     "gru": (GRUCore, 1),
     "lstm": (LSTMCore, 2),
 }
@@ -152,7 +165,7 @@ class GazeNetwork(nn.Module):
         hidden: Width of the encoder's result and of the core.
         policy_hidden: Width of the policy's hidden layer.
         join: How what and where meet, "add" or "multiply".
-        core: "rnn", "gru" or "lstm".
+        core: "rnn", "rnn-norm", "gru" or "lstm".
         aim: Whether the policy aims at a place or by a move, "absolute" or "relative".
     """
 

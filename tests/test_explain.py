@@ -39,7 +39,7 @@ def slow_leave_out(agent, scanpath, n, left_out):
     return network.classifier(state[0]).softmax(-1)[0]
 
 
-@pytest.mark.parametrize("core", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("core", ["rnn", "rnn-norm", "gru", "lstm"])
 def test_leave_out_is_what_one_gets_by_leaving_out(core):
     agent, (_, path) = make_agent(core), two_episodes()
     without = leave_out(agent, path)

@@ -49,7 +49,7 @@ def test_scenes_and_glimpses_are_those_of_the_cpu(layout):
 
 
 @pytest.mark.parametrize("gaze", ["learned", "random", "raster"])
-@pytest.mark.parametrize("core", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("core", ["rnn", "rnn-norm", "gru", "lstm"])
 @pytest.mark.parametrize("first", ["center", "random", "learned"])
 def test_an_update_never_waits_for_the_device(gaze, core, first):
     one = learner("cuda", gaze=gaze, core=core, first=first)

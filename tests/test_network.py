@@ -48,6 +48,21 @@ def test_rectified_core_by_hand():
     assert float(state.detach()) == 0
 
 
+def test_normalized_core_by_hand():
+    core, _ = CORES["rnn-norm"]
+    cell = core(1, 2)
+    with torch.no_grad():
+        for each in cell.parameters():
+            each.zero_()
+        cell.inputs.weight.copy_(torch.tensor([[1.0], [3.0]]))
+        cell.state.weight.copy_(torch.tensor([[0.0, 10.0], [0.0, 0.0]]))
+        cell.norm.weight.copy_(torch.tensor([2.0, 7.0]))
+        cell.norm.bias.copy_(torch.tensor([0.5, 1.0]))
+    (state,) = cell(torch.tensor([[4.0]]), (torch.tensor([[-1.0, 2.0]]),))
+    # W h + V g = (20 + 4, 0 + 12): of mean 18 and deviation 6, so 1 and -1 when normalized.
+    torch.testing.assert_close(state.detach(), torch.tensor([[2 * 1 + 0.5, 0.0]]))
+
+
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(("channels", "scales"), [(1, 1), (3, 4)])
 def test_any_core_sees_any_glimpse(core, channels, scales):
@@ -94,5 +109,5 @@ def test_density_is_of_the_sample_however_far_outside():
 
 
 def test_unknown_cores_are_named():
-    with pytest.raises(ValueError, match="choose from rnn, gru, lstm"):
+    with pytest.raises(ValueError, match="choose from rnn, rnn-norm, gru, lstm"):
         GazeNetwork(Retina(8, 1), 1, 10, core="gpt")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saccade.agents.config import TrainConfig
-from saccade.agents.optimize import Optimizer
+from saccade.agents.optimize import BrokenGradientError, Optimizer
 from saccade.agents.reinforce import Reinforce
 from saccade.data import Splits
 from saccade.digits import draw_digits
@@ -15,14 +15,46 @@ DIGITS = draw_digits(40, seed=0)
 SMALL = TrainConfig(what=8, where=4, hidden=8, policy_hidden=4, batch=8, warmup=0, updates=10)
 
 
+def make_network(config):
+    return Reinforce(config, Splits(DIGITS, DIGITS, DIGITS, "digits"), torch.device("cpu")).network
+
+
 @pytest.mark.parametrize(("kind", "kept"), [("adam", 1.0), ("adamw", 1 - 0.1 * 0.5)])
 def test_decay_is_decoupled_or_not_there(kind, kept):
     config = replace(SMALL, optimizer=kind, lr=0.1, weight_decay=0.5)
-    network = Reinforce(
-        config, Splits(DIGITS, DIGITS, DIGITS, "digits"), torch.device("cpu")
-    ).network
+    network = make_network(config)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     nothing = sum(0.0 * value.sum() for value in network.parameters())
     Optimizer(config, network).step(nothing, 0)
     for name, value in network.named_parameters():
         torch.testing.assert_close(value.detach(), before[name] * kept)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_the_policy_moves_at_its_own_rate(scale):
+    """The first step of Adam moves every weight by the learning rate, whatever the gradient."""
+    config = replace(SMALL, optimizer="adam", lr=1e-3, policy_lr_scale=scale)
+    network = make_network(config)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    Optimizer(config, network).step(sum(value.sum() for value in network.parameters()), 0)
+    for name, value in network.named_parameters():
+        step = 1e-3 * (scale if name.startswith("policy.") else 1.0)
+        torch.testing.assert_close(before[name] - value.detach(), torch.full_like(value, step))
+
+
+def test_a_policy_at_a_rate_of_its_own_learns_from_no_broken_gradient():
+    config = replace(SMALL, policy_lr_scale=0.5)
+    network = make_network(config)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    optimizer = Optimizer(config, network)
+    optimizer.step(float("nan") * network.policy.net[0].bias.sum(), 0)
+    assert all(torch.equal(value, before[name]) for name, value in network.named_parameters())
+    with pytest.raises(BrokenGradientError, match="policy"):
+        optimizer.check()
+
+
+def test_a_state_of_another_number_of_rates_is_refused():
+    one, two = (replace(SMALL, policy_lr_scale=scale) for scale in (1.0, 0.5))
+    state = Optimizer(one, make_network(one)).state_dict()
+    with pytest.raises(ValueError, match="group"):
+        Optimizer(two, make_network(two)).load_state_dict(state)

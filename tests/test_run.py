@@ -279,7 +279,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(sma
         ({"sigma": 0.0}, "--sigma must be over 0"),
         ({"lr": float("nan")}, "--lr must be over 0"),
         ({"baseline": "leave-one-out", "rollouts": 1}, "needs --rollouts of 2"),
-        ({"core": "transformer"}, "--core is one of rnn, gru, lstm"),
+        ({"core": "transformer"}, "--core is one of rnn, rnn-norm, gru, lstm"),
         ({"discount": 1.5}, "--discount must be from 0 to 1"),
         ({"device": "cuda:99"}, "cannot be used here"),
         ({"scene": "translated", "side": 4}, "do not fit"),
