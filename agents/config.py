@@ -278,8 +278,8 @@ _WORLD = TrainConfig(
 
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
-    "mnist-cpu": replace(  # where there is nothing to find, a rectified core learns faster
-        _GOOD, core="rnn-norm", lr=4e-3, policy_lr_scale=0.15, routing="apart", updates=50_000,
+    "mnist-cpu": replace(  # where there is nothing to find, the rectified core learns faster
+        _GOOD, core="rnn", lr=1e-3, routing="apart", updates=50_000,
         out=Path("runs/mnist-cpu"),
     ),
     # Of two glimpses only one is chosen, and that has to go by what the first has shown.
