@@ -111,7 +111,7 @@ class TrainConfig:
     lr: float = 1e-3
     """Its highest learning rate, reached after the warm-up, then lowered to 0 by a cosine."""
     policy_lr_scale: float = 1.0
-    """What it is multiplied by for the policy: below 1, rates that are good for what sees do not
+    """Factor of the policy's own learning rate: below 1, rates that are good for what sees do not
     make the gaze run into a corner, from where it does not come back."""
     weight_decay: float = 0.01
     """Weight decay, in shares of a weight per unit of learning rate; holds weights small."""

@@ -38,7 +38,7 @@ class Optimizer:
     def __init__(self, config: TrainConfig, network: GazeNetwork) -> None:
         self.config, self.network = config, network
         decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
-        scales = {1.0: list[nn.Parameter]()}  # weights by what their learning rate is times
+        scales = {1.0: list[nn.Parameter]()}  # weights, by the factor of their learning rate
         for name, weight in network.named_parameters():
             scale = config.policy_lr_scale if name.startswith("policy.") else 1.0
             scales.setdefault(scale, []).append(weight)
