@@ -6,7 +6,7 @@ validation scenes; test scenes are only reported on. The numbers of a run are on
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from saccade.agents.stress import (
     break_by_layout,
     network_system,
 )
-from saccade.agents.suite import find_row, row_config
 from saccade.agents.weights import Trained, open_trained
 from saccade.data import Splits
 from saccade.data import load as load_data
@@ -130,7 +129,7 @@ def measure(
         "glimpses": agent.spec.glimpses,
         "scenes": {split: len(each.labels) for split, each in seen.items()},
         "seed": config.seed,
-        "updates": trained.config.updates if not trained.facts else None,
+        "updates": trained.config.updates,
         "anytime": anytime,
         "stop": stop,
         "belief": belief,
@@ -225,10 +224,6 @@ def prepare_doubt(
         if saved.is_file() and read_config(saved).env:
             raise ValueError(f"{run} plays in a world; doubt is about agents that name classes")
         trained = open_trained(run, device)
-        if trained.facts and readers:  # shipped without a recipe: others learn by its row's
-            seed, source = trained.config.seed, data or trained.config.data
-            recipe = replace(row_config(find_row(trained.row)), seed=seed, data=source)
-            trained = trained._replace(config=recipe)
         splits = load_data(data or trained.config.data, seed=trained.config.seed)
         trained.check(splits)
         folder = default_folder(run) if out is None else out

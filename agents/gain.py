@@ -135,16 +135,24 @@ def measure_policy(
     return found
 
 
-def known_readers(run: Path) -> tuple[dict[str, list[float]], int]:
-    """Accuracies of the readers that a training left in its run folder, and their updates."""
+def known_readers(run: Path, data: str) -> tuple[dict[str, list[float]], int]:
+    """Accuracies on data of that name of the readers that a training left, and their updates."""
     if not (run / "summary.json").is_file():
         return {}, 0
     summary = read_json(run / "summary.json")
     if summary.get("readers") != "trained" or summary.get("judged", "test") != "test":
         return {}, 0
+    if summary["data"] != data:
+        return {}, 0
     accuracy: dict[str, list[float]] = summary["accuracy"]
     scripts = [str(name) for name in SCRIPTS if name in accuracy]
     return {name: accuracy[name] for name in scripts}, summary["updates"]
+
+
+def learned_on(trained: Trained, splits: Splits) -> bool:
+    """Whether an agent has learned on data of that name."""
+    data = Path(trained.config.data)
+    return splits.name in (data.name, data.stem)
 
 
 def train_reader(
@@ -158,6 +166,8 @@ def train_reader(
         The reader, and its accuracy after each glimpse on the test set.
     """
     config = replace(trained.config, gaze=gaze, readers=False, updates=updates, out=folder)
+    if not learned_on(trained, splits):
+        config = replace(config, data=splits.name)
     config = replace(config, compile=False)  # of many readers each would be compiled anew
     learner = Reinforce(config, splits, splits.test.images.device)
     fit(learner, console)
@@ -207,7 +217,7 @@ def compare_gazes(
     Returns:
         `(T, 2)` path, accuracies by glimpse for each gaze with a reader, and updates.
     """
-    readers, length = known_readers(run)
+    readers, length = known_readers(run, splits.name)
     judge = load(run / "readers" / "random") if "random" in readers else None
     if judge is not None:
         judge = Agent(judge.network.to(splits.test.images.device), judge.spec)
@@ -215,7 +225,7 @@ def compare_gazes(
         return find_path(trained, splits, judge, count), readers, length
     if length != updates:
         readers, judge = {}, None
-    known = updates == trained.config.updates and not trained.facts
+    known = updates == trained.config.updates and learned_on(trained, splits)
     learned: list[Gaze] = [] if known else ["learned"]
     for gaze in [gaze for gaze in (*learned, *SCRIPTS) if gaze not in readers]:
         reader, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)

@@ -18,7 +18,7 @@ from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import TASKS, Row, find_task
 from saccade.data import ImageSet, Splits
 
-SCENES = ("data", "scene", "side", "clutter", "clutter_size", "augment", "bend", "corrupt", "seed")
+OF_THE_MACHINE = ("out", "device", "threads", "download")  # what a recipe does not say
 
 
 class Trained(NamedTuple):
@@ -26,7 +26,7 @@ class Trained(NamedTuple):
 
     Attributes:
         agent: Ready to look.
-        config: Of its training; of a shipped agent only what makes its scenes.
+        config: Of its training.
         row: The row of the benchmark that it is trained for, such as "cluttered-60-8g", or "".
         facts: What its file says, of a shipped agent; else empty.
     """
@@ -105,7 +105,7 @@ def open_trained(
     if shipped.is_name(run, folder):
         facts = shipped.read(str(run), folder)[1]
         return Trained(
-            load(run, device, weights=folder), from_json(facts["scenes"]), facts["row"], facts
+            load(run, device, weights=folder), from_json(facts["recipe"]), facts["row"], facts
         )
     config = read_config(Path(run) / "config.json")
     agent = load(run, device)
@@ -144,7 +144,8 @@ def ship(
     facts = {
         "row": name,
         "agent": asdict(trained.agent.spec),
-        "scenes": {key: config[key] for key in SCENES} | {"data": data},
+        "recipe": {key: config[key] for key in config if key not in OF_THE_MACHINE}
+        | {"data": data},
         "test": {key: result[key] for key in ("error", "by_glimpse", "correct", "total")},
         "seed": result["seed"],
     }

@@ -5,7 +5,8 @@ in its metadata the facts:
 
     task        a row of the benchmark, such as "cluttered-60-8g"
     agent       the `AgentSpec`, from which the network is built again
-    scenes      data, layout, side and clutter, from which the very test set is made again
+    recipe      all options of its training; they make the very test set again, and others learn
+                beside it as it did
     test        what it got right there: "correct" by glimpse, of "total"
 
 Weights are kept in float16, for half the size; a network computes with them in float32 as ever.

@@ -2,12 +2,14 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 
 from saccade.agents import doubt
 from saccade.agents.belief import measure_belief
@@ -16,13 +18,20 @@ from saccade.agents.config import read_config
 from saccade.agents.doubt import Effort
 from saccade.agents.doubt_page import verdict
 from saccade.agents.full_look import FullLook, Seen, look_fully
-from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
+from saccade.agents.gain import (
+    best_fixed,
+    compare_gazes,
+    fixed_gaze,
+    fixed_script,
+    known_readers,
+)
 from saccade.agents.gaze import SCRIPTS
 from saccade.agents.pairs import over_seeds, pair
 from saccade.agents.stopping import measure_stopping, paired_bound
 from saccade.agents.stress import first_scenes
 from saccade.agents.weights import open_trained
 from saccade.corruptions import KINDS
+from saccade.data import load as load_data
 from saccade.digits import draw_digits
 from tests.test_halting import MAKER, POOL, T, make_agent, seen_by
 
@@ -144,9 +153,28 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
     assert set(policy["trained"]) == {"learned", "random", "center", "raster", "fixed"}
     assert policy["trained"]["learned"][-1] > policy["own"]["learned"][-1]  # two updates: little
     recipe = read_config(out / "readers-2" / "random" / "config.json")
-    assert recipe.network() == open_trained("centered-28-6g").agent.spec.network
-    assert (recipe.data, recipe.gaze, recipe.updates) == ("digits", "random", 2)
+    own = open_trained("centered-28-6g").config
+    assert (own.data, own.gaze, own.updates) == ("mnist", "learned", 50_000)
+    assert replace(recipe, out=own.out) == replace(
+        own, data="digits", gaze="random", updates=2, readers=False
+    )
     capsys.readouterr()
+
+
+def test_what_was_learned_on_other_data_is_not_taken(folder, capsys):
+    run = folder / "read"
+    words = ["train", "--data", str(folder / "digits.npz"), "--out", str(run), "--readers"]
+    assert main([*words, "--seed", "0", *SMALL]) == 0
+    trained, here = open_trained(run), load_data(str(folder / "digits.npz"))
+    assert set(known_readers(run, "digits")[0]) == {"random", "center", "raster"}
+    assert known_readers(run, "others") == ({}, 0)
+    found = {}
+    for name in ("digits", "others"):
+        paths = trained, here._replace(name=name), run, folder / name, 25, 20, Console(quiet=True)
+        found[name] = compare_gazes(*paths)[1]
+    assert set(found["digits"]) == {"random", "center", "raster", "fixed"}  # it is its own reader
+    assert set(found["others"]) == {"learned", "random", "center", "raster", "fixed"}
+    assert read_config(folder / "others" / "learned" / "config.json").data == "others"
 
 
 def test_choices_do_not_look_at_test_labels():

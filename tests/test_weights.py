@@ -1,6 +1,7 @@
 """Shipped agents: by name, to the very same numbers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import saccade
 from saccade import shipped
 from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.cli import main
-from saccade.agents.config import TrainConfig
+from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.results import make_row, read_rows, write_row
 from saccade.agents.seeds import Order, row_folder, train_seed
 from saccade.agents.suite import find_row
@@ -119,6 +120,19 @@ def test_a_name_loads_and_looks(place, weights):
     first = trained.look(maker_data.test, "test", count=5)
     assert torch.equal(first.scenes[:5], scenes.scenes[:5])  # clutter or not, the same scenes
     assert sum(first.confusion.flatten()) == 5
+
+
+def test_a_shipped_agent_carries_its_whole_recipe(place, weights):
+    """So that others learn as it did whatever its task's recipe has become."""
+    (row,) = read_rows(place / "results")
+    run = row_folder(place / "runs", ROW.name, row["augmented"], "cpu") / (
+        f"seed-{row['shipped']['seed']}"
+    )
+    ran, said = read_config(run / "config.json"), open_trained(ROW.name).config
+    assert (said.updates, said.core, said.lr, said.seed) == (3, "gru", 2e-3, ran.seed)
+    assert said.data == "mnist"  # not where it lay on the machine that trained it
+    own = TrainConfig()
+    assert said == replace(ran, data="mnist", out=own.out, device=own.device, threads=own.threads)
 
 
 def test_watch_takes_a_name(weights, tmp_path, monkeypatch, capsys):
