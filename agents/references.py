@@ -183,7 +183,7 @@ def train_reference(
     device = torch.device(device)
     network = build_reference(name, maker, seed, device)
     half = name == "cnn-small" and device.type == "cpu" and fast_type() == torch.bfloat16
-    adam = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    adam = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     begun = saved = time.monotonic()
     done, before = 0, 0.0
     path = folder / "reference.pt" if folder is not None else None
