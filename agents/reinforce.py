@@ -195,6 +195,11 @@ class Reinforce:
         chosen = self.config.glimpses > 1 and self.config.gaze == "learned"
         if chosen and right["learned"] <= max(scripts):
             words += "; the learned gaze is no better than a script (collapsed, if it stays so)"
+        if metrics.get("clipped", 0.0) > 0.5:  # a policy at its bound has no gradient to come back
+            words += (
+                "; the gaze has run out of the scene (a lower --lr, or --policy-lr-scale 0.3 for "
+                "the policy alone, keeps it)"
+            )
         return words
 
     def state_dict(self) -> dict[str, Any]:

@@ -245,7 +245,11 @@ def test_it_says_how_it_goes_and_what_looks_like_a_collapse(small):
     learner = Reinforce(small, load(small.data, seed=0), torch.device("cpu"))
     seen = {"learned": [0.2, 0.5], "random": [0.3, 0.6], "center": [0.1, 0.1]}
     assert "collapsed" in learner.diagnosis(seen, {})
-    assert "collapsed" not in learner.diagnosis(seen | {"learned": [0.2, 0.7]}, {})
+    better = seen | {"learned": [0.2, 0.7]}
+    assert "collapsed" not in learner.diagnosis(better, {})
+    moves = {"policy_spread": 0.0, "clipped": 0.51}  # better than a script, and lost all the same
+    assert "run out of the scene (a lower --lr" in learner.diagnosis(better, moves)
+    assert "run out" not in learner.diagnosis(better, moves | {"clipped": 0.49})
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(small):
