@@ -127,8 +127,8 @@ class TrainConfig:
     """Which scenes the ended run is judged on: with "validation" the test set stays unseen while
     options are chosen; `saccade evaluate` looks at it later."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What matrix products are computed in while training: bfloat16 is faster on processors that
-    have it (TF32 on GPUs); judging is always in float32."""
+    """What matrix products are computed in while training: bfloat16 is faster on processors and
+    GPUs that have it, others compute in float32; judging is always in float32."""
     compile: bool = False
     """Turn an update's play and judgement into one compiled graph (`torch.compile`), on a GPU with
     CUDA graphs (not yet run on one): takes minutes first, differs in the last digits, and on a

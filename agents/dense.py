@@ -105,16 +105,6 @@ class DenseReader(nn.Module):
         return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def fast_type(device: torch.device | None = None) -> torch.dtype:
-    """What large convolutions are fastest in: bfloat16 where the processor or GPU multiplies it."""
-    if device is not None and device.type == "cuda":
-        able = torch.cuda.get_device_capability(device) >= (8, 0)
-    else:
-        features = torch.cpu.get_capabilities()
-        able = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
-    return torch.bfloat16 if able else torch.float32
-
-
 def fold_norms(layers: nn.Sequential) -> nn.Sequential:
     """The same layers in inference, each batch normalization joined to the layer before."""
     joined: list[nn.Module] = []

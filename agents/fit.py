@@ -111,7 +111,7 @@ def fit(learner: Learner, console: Console) -> float:
 
     with _stop_signals() as asked, _bar(learner, console) as advance:
         while learner.updates < config.updates:
-            means.add(_learn(learner))
+            means.add(learner.update())
             done = learner.updates
             last = done == config.updates
             logs = done % config.log_every == 0 or last
@@ -164,26 +164,6 @@ def _check(learner: Learner, folder: Path) -> None:
         ) from error
 
 
-@contextmanager
-def matrix_precision(config: TrainConfig) -> Iterator[None]:
-    """Multiplies matrices as configured; everything else stays in float32."""
-    backends: Any = torch.backends
-    cpu, gpu = backends.mkldnn.matmul, backends.cuda.matmul
-    before = cpu.fp32_precision, gpu.fp32_precision
-    if config.precision == "bfloat16":
-        cpu.fp32_precision, gpu.fp32_precision = "bf16", "tf32"
-    try:
-        yield
-    finally:
-        cpu.fp32_precision, gpu.fp32_precision = before
-
-
-def _learn(learner: Learner) -> dict[str, Tensor]:
-    """One update."""
-    with matrix_precision(learner.config):
-        return learner.update()
-
-
 def fastest_threads(learner: Learner) -> int:
     """One CPU thread or the usual number, whichever is faster here and now.
 
@@ -226,7 +206,7 @@ def _time_updates(learner: Learner, seconds: float) -> float:
     """Seconds an update takes, measured for at least so long."""
     begun, count = time.monotonic(), 0
     while ranks.from_leader(time.monotonic() - begun < seconds):
-        _learn(learner)["loss_baseline"].item()  # waits for the device
+        learner.update()["loss_baseline"].item()  # waits for the device
         count += 1
     return (time.monotonic() - begun) / count
 

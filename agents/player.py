@@ -21,6 +21,7 @@ from torch import Tensor
 from saccade.agent import AgentSpec
 from saccade.agents.config import TrainConfig
 from saccade.agents.optimize import Optimizer
+from saccade.agents.precision import products
 from saccade.agents.world import World, make_world
 from saccade.counter import fold, integers, make_key, normal, row_keys, uniform
 from saccade.network import GaussianPolicy, GazeNetwork
@@ -83,8 +84,8 @@ def play(
     log_probs, entropies, values, rewards, alive = [], [], [], [], []
     for t in range(world.steps):
         state = network.see(seen.glimpse, seen.gaze, state)
-        mean, logits = network.policy(state[0], seen.gaze), network.classifier(state[0])
-        values.append(network.baseline(state[0].detach())[:, 0])
+        mean, logits = network.policy(state[0], seen.gaze), network.classifier(state[0]).float()
+        values.append(network.baseline(state[0].detach())[:, 0].float())
         where = (mean + sigma * noise[:, t]).detach()
         log_prob = (
             GaussianPolicy.log_prob(where, mean, sigma) if sigma else torch.zeros_like(draw[:, t])
@@ -106,7 +107,7 @@ def play(
         if world.early and t % 16 == 15 and bool(over.all()):
             break
     state = network.see(seen.glimpse, seen.gaze, state)
-    last = network.baseline(state[0].detach())[:, 0]
+    last = network.baseline(state[0].detach())[:, 0].float()
     values.append(torch.where(over, torch.zeros_like(last), last))
     return Played(
         log_probs=torch.stack(log_probs, 1),
@@ -196,9 +197,10 @@ class Player:
         config = self.config
         # 1. Play: new episodes, new noise.
         seed = int(integers(row_keys(fold(make_key(config.seed), self.updates), 1), 10**9, 1))
-        played = play(
-            self.network, self.world, seed, fold(self.key, self.updates), sigma=config.sigma
-        )
+        with products(config, self.device):
+            played = play(
+                self.network, self.world, seed, fold(self.key, self.updates), sigma=config.sigma
+            )
         # 2. Judge: each loss for its own modules (`ROUTING`).
         alive, count = played.alive, played.alive.sum()
         gains = advantages(played, config.discount, config.trace)

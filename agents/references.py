@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from saccade.agents.dense import fast_type
 from saccade.agents.evaluate import split_keys
+from saccade.agents.precision import fast_type
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.envs.classify import Classify
 from saccade.scenes import SceneMaker

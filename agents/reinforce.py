@@ -28,6 +28,7 @@ from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.gaze import Gaze
 from saccade.agents.objectives import Losses, hybrid_losses
 from saccade.agents.optimize import Optimizer
+from saccade.agents.precision import products
 from saccade.agents.ranks import count, mean_over_ranks, share
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
@@ -130,16 +131,17 @@ class Reinforce:
         """Episodes on images `(B,)` with keys `(B,)`: what is to be lowered, and metrics."""
         config = self.config
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
-        played = rollout(
-            self.network,
-            self.core,
-            key=key,
-            index=index,
-            gaze=config.gaze,
-            learned_first=config.first == "learned",
-            sigma=config.sigma,
-            routing=config.routing,
-        )
+        with products(config, self.device):
+            played = rollout(
+                self.network,
+                self.core,
+                key=key,
+                index=index,
+                gaze=config.gaze,
+                learned_first=config.first == "learned",
+                sigma=config.sigma,
+                routing=config.routing,
+            )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(
             played,

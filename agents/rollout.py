@@ -97,10 +97,11 @@ def rollout(
         if t < total:
             observation, result = core.step(choose(t), undecided)
             rewards.append(result.reward)
-    logits = network.classifier(torch.stack(before[1:], 1))  # (N, T, K)
+    # Whatever products were made in, what is learned from is float32.
+    logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)
     rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 
-    values = network.baseline(torch.stack(before, 1).detach())[..., 0]  # (N, T + 1)
+    values = network.baseline(torch.stack(before, 1).detach())[..., 0].float()  # (N, T + 1)
     chosen = len(means)
     scanpath = Scanpath(
         locations=torch.stack([each.gaze for each in seen], 1),

@@ -39,8 +39,8 @@ from saccade.agents.dense import (
     Member,
     crop_side,
     crop_true,
-    fast_type,
 )
+from saccade.agents.precision import fast_type
 from saccade.agents.scaling_agent import GRID, PlaceAgent, Reading, coarse_look
 from saccade.agents.scaling_train import LARGEST
 from saccade.data import load

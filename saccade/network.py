@@ -139,7 +139,7 @@ class GaussianPolicy(nn.Module):
 
         All places are (x, y), the means in (-1, 1).
         """
-        shift = self.net(features)
+        shift = self.net(features).to(gaze.dtype)  # a place wants more digits than bfloat16 has
         if self.aim == "relative":
             shift = shift + torch.atanh(gaze.clamp(-self.EDGE, self.EDGE))
         return torch.tanh(shift)

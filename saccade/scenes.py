@@ -51,11 +51,12 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
     row_x = torch.stack([cos * wide, (shear * cos - sin) * wide * (height / width)], 1)
     row_y = torch.stack([sin * high * (width / height), (shear * sin + cos) * high], 1)
     matrix = torch.cat([torch.stack([row_x, row_y], 1), shift[:, :, None]], 2)  # (N, 2, 3)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    if bend:
-        nodes = (uniform(fold(key, "bend"), 2, NODES, NODES) * 2 - 1) * bend
-        rows, columns = (_cubic(side, images.device) for side in (height, width))
-        grid = grid + (rows @ nodes @ columns.T).permute(0, 2, 3, 1)
+    with torch.autocast(images.device.type, enabled=False):  # whoever learns from them
+        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        if bend:
+            nodes = (uniform(fold(key, "bend"), 2, NODES, NODES) * 2 - 1) * bend
+            rows, columns = (_cubic(side, images.device) for side in (height, width))
+            grid = grid + (rows @ nodes @ columns.T).permute(0, 2, 3, 1)
     moved = F.grid_sample(images.float(), grid, align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)
 

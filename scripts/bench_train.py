@@ -24,7 +24,7 @@ from rich.table import Table
 
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.config import PRESETS, TrainConfig, thread_count
-from saccade.agents.fit import matrix_precision
+from saccade.agents.precision import products
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import choose_device
 from saccade.agents.suite import ROWS
@@ -68,9 +68,10 @@ def peak_flops(config: TrainConfig, seconds: float, device: torch.device) -> flo
     """Floating-point operations a second of a 2048 x 2048 matrix product, in its precision."""
     side = 2048
     one = torch.rand(side, side, device=device)
+    with products(config, device):
+        one = one @ one  # in the type that such a product has
     out = torch.empty_like(one)
-    with matrix_precision(config):
-        return rate(lambda: torch.mm(one, one, out=out), seconds, device) * 2 * side**3
+    return rate(lambda: torch.mm(one, one, out=out), seconds, device) * 2 * side**3
 
 
 def flops_per_image(learner: Reinforce) -> float:
@@ -110,8 +111,7 @@ def main() -> None:
         config = replace(config, batch=args.batch or config.batch, compile=compiled)
         torch._dynamo.reset()  # each row's graph is compiled anew: there is a limit
         learner = Reinforce(config, splits, device)
-        with matrix_precision(config):
-            speed = rate(learner.update, args.seconds, device) * config.batch
+        speed = rate(learner.update, args.seconds, device) * config.batch
         work, peak = flops_per_image(learner), peaks[config.precision]
         rows.append(
             {

@@ -1,0 +1,27 @@
+"""The type that products of matrices are computed in."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from saccade.agents.config import TrainConfig
+
+
+def fast_type(device: torch.device | None = None) -> torch.dtype:
+    """What large products are fastest in: bfloat16 where the processor or GPU multiplies it."""
+    if device is not None and device.type == "cuda":
+        able = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        features = torch.cpu.get_capabilities()
+        able = bool(features.get("amx_bf16") or features.get("avx512_bf16"))
+    return torch.bfloat16 if able else torch.float32
+
+
+def products(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
+    """Multiplies matrices as configured.
+
+    Weights, their gradients, losses and the world stay in float32. On a processor that is not made
+    for bfloat16 everything is float32: it would be slower there.
+    """
+    half = config.precision == "bfloat16" and fast_type(device) == torch.bfloat16
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
