@@ -132,7 +132,8 @@ def test_a_run_that_is_judged_on_validation_never_looks_at_the_test_set(small, m
     assert f"Right on {count} validation scenes" in console.file.getvalue()
     assert len(load_episodes(small.out)[2]) == count
     write_json(small.out / "summary.json", summary | {"readers": "trained"})
-    assert known_readers(small.out, summary["data"]) == ({}, 0)  # their errors are not of test scenes
+    # Their errors are not of test scenes.
+    assert known_readers(small.out, summary["data"]) == ({}, 0)
     looked.clear()
     Run(replace(small, out=small.out.parent / "other")).train(QUIET)
     assert set(looked) == {"validation", "test"}
