@@ -47,18 +47,26 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
     wide, high = 1 + spread[:, 2] * 0.15, 1 + spread[:, 3] * 0.15
     shift = spread[:, 4:6] * 0.07
     cos, sin = angle.cos(), angle.sin()
-    # From a place in the result back to a place in the image, in units of half a side.
-    row_x = torch.stack([cos * wide, (shear * cos - sin) * wide * (height / width)], 1)
-    row_y = torch.stack([sin * high * (width / height), (shear * sin + cos) * high], 1)
-    matrix = torch.cat([torch.stack([row_x, row_y], 1), shift[:, :, None]], 2)  # (N, 2, 3)
-    with torch.autocast(images.device.type, enabled=False):  # whoever learns from them
-        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-        if bend:
-            nodes = (uniform(fold(key, "bend"), 2, NODES, NODES) * 2 - 1) * bend
-            rows, columns = (_cubic(side, images.device) for side in (height, width))
-            grid = grid + (rows @ nodes @ columns.T).permute(0, 2, 3, 1)
-    moved = F.grid_sample(images.float(), grid, align_corners=False)
+    # From a place in the result back to a place in the image, in units of half a side: what a
+    # column adds and what a row adds, for each unit of x and of y. The grid is (N, 2, H, W).
+    by_x = torch.stack([cos * wide, sin * high * (width / height)], 1)[..., None]
+    down = [(shear * cos - sin) * wide * (height / width), (shear * sin + cos) * high]
+    by_y = torch.stack(down, 1)[..., None]
+    x, y = (_middles(side, images.device) for side in (width, height))
+    grid = (by_x * x)[:, :, None] + (by_y * y + shift[..., None])[..., None]
+    if bend:
+        nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
+        rows, columns = (_cubic(side, images.device) for side in (height, width))
+        field = (rows.T[:, None, :, None] * columns.T[:, None, :]).reshape(len(nodes[0, 0]), -1)
+        with torch.autocast(images.device.type, enabled=False):  # whoever learns from them
+            grid = grid + (nodes @ field).view_as(grid)
+    moved = F.grid_sample(images.float(), grid.permute(0, 2, 3, 1), align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _middles(side: int, device: torch.device) -> Tensor:
+    """`(side,)`: where the middles of pixels lie along a side, from -1 to 1."""
+    return (torch.arange(side, device=device) * 2 + 1) / side - 1
 
 
 def _cubic(side: int, device: torch.device) -> Tensor:
