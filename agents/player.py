@@ -168,6 +168,7 @@ class Player:
         self.optimizer = Optimizer(config, self.network)
         self._measure()
         self.key = make_key(config.seed, device)
+        self.products = products(config, device)
         self.updates = 0
 
     @torch.no_grad()
@@ -197,7 +198,7 @@ class Player:
         config = self.config
         # 1. Play: new episodes, new noise.
         seed = int(integers(row_keys(fold(make_key(config.seed), self.updates), 1), 10**9, 1))
-        with products(config, self.device):
+        with self.products:
             played = play(
                 self.network, self.world, seed, fold(self.key, self.updates), sigma=config.sigma
             )

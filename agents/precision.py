@@ -1,7 +1,5 @@
 """The type that products of matrices are computed in."""
 
-from contextlib import AbstractContextManager
-
 import torch
 
 from saccade.agents.config import TrainConfig
@@ -17,8 +15,8 @@ def fast_type(device: torch.device | None = None) -> torch.dtype:
     return torch.bfloat16 if able else torch.float32
 
 
-def products(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
-    """Multiplies matrices as configured.
+def products(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """Within it matrices are multiplied as configured; it may be entered again and again.
 
     Weights, their gradients, losses and the world stay in float32. On a processor that is not made
     for bfloat16 everything is float32: it would be slower there.

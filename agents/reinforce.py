@@ -97,6 +97,7 @@ class Reinforce:
             device=device,
         )
         self.key = make_key(config.seed, device)
+        self.products = products(config, device)
         self.trip: nn.Module = _Trip(self.network, self._trip)
         # Where ranks talk to each other within the graph it is not recorded.
         self.graphs = config.compile and device.type == "cuda" and count() == 1
@@ -131,7 +132,7 @@ class Reinforce:
         """Episodes on images `(B,)` with keys `(B,)`: what is to be lowered, and metrics."""
         config = self.config
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
-        with products(config, self.device):
+        with self.products:
             played = rollout(
                 self.network,
                 self.core,

@@ -27,8 +27,11 @@ def _traced_alone(monkeypatch):
     torch._dynamo.reset()
 
 
-def test_playing_and_judging_is_one_graph_with_the_same_numbers():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monkeypatch):
+    monkeypatch.setattr("saccade.agents.precision.fast_type", lambda device=None: torch.bfloat16)
     config = TrainConfig(
+        precision=precision,
         scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
         hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
         augment=True, bend=0.1, clutter=1, aim="relative",
