@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saccade.agents.gaze import SCRIPTS, Gaze
-from saccade.counter import fold, normal
+from saccade.counter import count_up, fold, normal
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
 from saccade.scanpath import Scanpath
@@ -66,7 +66,7 @@ def rollout(
     state, total = network.start(core.rows), core.glimpses
     key = key.repeat_interleave(core.rollouts)
     index = None if index is None else index.repeat_interleave(core.rollouts)
-    members = torch.arange(core.rows, device=core.device) % core.rollouts
+    members = count_up(0, core.rows, core.device) % core.rollouts
     row_key = fold(fold(key, members), "gaze")
     noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last

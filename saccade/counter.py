@@ -53,15 +53,25 @@ def make_key(seed: int, device: torch.device | str = "cpu") -> Tensor:
     return torch.full((), seed, dtype=torch.int64, device=device)
 
 
+@torch.compiler.assume_constant_result
+def count_up(start: int, stop: int, device: torch.device) -> Tensor:
+    """int64 from start to stop - 1, of which a compiler knows nothing.
+
+    Products with numbers as large as these wrap around. Of a loop's own counter, which `arange`
+    becomes in compiled C++, a compiler may take that for impossible, and drop the loop's end.
+    """
+    return torch.arange(start, stop, device=device)
+
+
 def row_keys(key: Tensor, count: int) -> Tensor:
     """`(count,)` keys, one a row, derived from a `()` key."""
-    return fold(key, torch.arange(count, device=key.device))
+    return fold(key, count_up(0, count, key.device))
 
 
 def _bits(key: Tensor, shape: tuple[int, ...]) -> Tensor:
     """`(N, *shape)` int64 of 64 random bits each."""
     count = math.prod(shape)
-    steps = torch.arange(1, count + 1, device=key.device) * GOLDEN
+    steps = count_up(1, count + 1, key.device) * GOLDEN
     return _mix(_mix(key)[:, None] + steps).view(len(key), *shape)
 
 

@@ -46,3 +46,25 @@ def test_distributions():
     assert abs(bell.std() - 1) < 0.02
     assert bell.isfinite().all()
     assert (bell.abs() > 3).float().mean() < 0.004
+
+
+def test_no_loop_counter_is_multiplied_in_a_compiled_graph():
+    """C++ may take a wrapping product of it for impossible; loops then ran past their end."""
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def draw(key):
+        return uniform(row_keys(key, 3), 40)
+
+    torch._dynamo.reset()
+    key = make_key(0)
+    traced = torch.compile(draw, backend=keep, fullgraph=True)
+    assert torch.equal(traced(key), draw(key))
+    (graph,) = graphs
+    kinds = [str(node.target) for node in graph.graph.nodes]
+    assert any("mul" in kind for kind in kinds)
+    assert not any("arange" in kind for kind in kinds)
+    torch._dynamo.reset()
