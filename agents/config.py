@@ -127,12 +127,12 @@ class TrainConfig:
     """Which scenes the ended run is judged on: with "validation" the test set stays unseen while
     options are chosen; `saccade evaluate` looks at it later."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What matrix products are computed in while training: bfloat16 is faster on processors and
-    GPUs that have it, others compute in float32; judging is always in float32."""
+    """What matrix products are computed in while training: bfloat16 is faster on processors that
+    have it (not yet timed on a GPU); others take float32. Judging is always in float32."""
     compile: bool = False
     """Turn an update's play and judgement into one compiled graph (`torch.compile`), on a GPU with
-    CUDA graphs (not yet run on one): takes minutes first, differs in the last digits, and on a
-    CPU brings nothing."""
+    CUDA graphs (not yet run on one): takes minutes first, differs in the last digits (of 8 bits,
+    with bfloat16), and on a CPU brings little."""
     out: Path = Path("runs/train")
     """Run folder for checkpoint, metrics and summary; must not hold a run yet."""
     seed: int = 0
@@ -282,7 +282,7 @@ PRESETS: dict[str, TrainConfig] = {
         _GOOD, core="rnn", lr=1e-3, routing="apart", updates=50_000,
         out=Path("runs/mnist-cpu"),
     ),
-    # Twice the time of an update, and fewer errors; at its rate the gaze would run into a corner.
+    # Twice the time of an update; at the rate of its reader its gaze would run into a corner.
     "mnist-wide": replace(
         _GOOD, core="rnn-norm", what=1024, hidden=512, lr=4e-3, policy_lr_scale=0.15,
         routing="apart", updates=50_000, out=Path("runs/mnist-wide"),

@@ -5,8 +5,9 @@ validation scenes; test scenes are only reported on. The numbers of a run are on
 """
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -229,19 +230,21 @@ def prepare_doubt(
         folder = default_folder(run) if out is None else out
         if out is not None and len(runs) > 1:
             folder = out / run.name
-        opened.append((run, trained, splits, folder))
-    if len({folder.resolve() for *_, folder in opened}) < len(runs):
+        own = same_data(data or trained.config.data, trained.config.data, splits.name)
+        trained = trained._replace(config=replace(trained.config, data=data or trained.config.data))
+        opened.append((run, trained, splits, folder, own))
+    if len({folder.resolve() for *_, folder, _ in opened}) < len(runs):
         raise ValueError("runs of the same name would share a folder; leave --out away")
 
     def work() -> None:
         effort = QUICK if quick else Effort()
         results = {}
-        for run, trained, splits, folder in opened:
+        for run, trained, splits, folder, own in opened:
             folder.mkdir(parents=True, exist_ok=True)
             train, validation, test = (part.to(device) for part in splits[:3])
             here = Splits(train, validation, test, splits.name)
             results[str(run)] = doubt_one(
-                run, trained, here, folder, effort, readers, references, console
+                run, trained, here, folder, effort, readers, references, console, own=own
             )
         whole: dict[str, Any] = next(iter(results.values()))
         if len(results) > 1:
@@ -258,6 +261,24 @@ def prepare_doubt(
     return work
 
 
+def same_data(source: str, learned: str, name: str) -> bool:
+    """Whether a source is what an agent has learned on, and not others in its place.
+
+    Args:
+        source: As in `saccade train --data`.
+        learned: The same of its training.
+        name: What the source's data is called: MNIST is MNIST wherever it lies.
+    """
+    same_place = Path(source).resolve() == Path(learned).resolve()
+    return source == learned or same_place or learned == name == "mnist"
+
+
+def fingerprint(splits: Splits) -> int:
+    """A number that other data have another of."""
+    labels, images = splits.train.labels.cpu(), splits.train.images[:100].cpu()
+    return zlib.crc32(images.numpy().tobytes(), zlib.crc32(labels.numpy().tobytes()))
+
+
 def doubt_one(
     run: Path,
     trained: Trained,
@@ -267,16 +288,18 @@ def doubt_one(
     readers: int,
     references: int,
     console: Console,
+    *,
+    own: bool,
 ) -> dict[str, Any]:
     """Measures one run, prints its tables and writes doubt.json, doubt.md and pictures."""
     torch.set_num_threads(1)  # with others, sums may be added up in another order
     begun = time.monotonic()
-    gazes = compare_gazes(
-        trained, splits, run, folder / f"readers-{readers}", readers, effort.path, console
-    )
+    mark = "" if own else f"-{splits.name}-{fingerprint(splits):08x}"  # of other data, apart
+    place, others = folder / f"readers-{readers}{mark}", folder / f"references{mark}"
+    gazes = compare_gazes(trained, splits, run, place, readers, effort.path, console, own=own)
     networks = get_references(
         make_scenes(trained.config, splits.train, training=True),
-        folder / "references",
+        others,
         references,
         trained.config.batch,
         console,
@@ -290,9 +313,7 @@ def doubt_one(
             gazes=gazes,
             say=lambda words: status.update(f"{run}: {words}"),
         )
-    result["reference_updates"] = {
-        name: reference_length(folder / "references", name) for name in networks
-    }
+    result["reference_updates"] = {name: reference_length(others, name) for name in networks}
     result["seconds"] = round(time.monotonic() - begun, 1)
     sheets = make_sheets(result)
     console.rule(str(run))

@@ -5,6 +5,7 @@ That path is found greedily on training scenes, glimpse by glimpse, among the pl
 is fair only where each gaze has a reader trained for it.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -135,24 +136,16 @@ def measure_policy(
     return found
 
 
-def known_readers(run: Path, data: str) -> tuple[dict[str, list[float]], int]:
-    """Accuracies on data of that name of the readers that a training left, and their updates."""
+def known_readers(run: Path) -> tuple[dict[str, list[float]], int]:
+    """Accuracies of the readers that a training left in its run folder, and their updates."""
     if not (run / "summary.json").is_file():
         return {}, 0
     summary = read_json(run / "summary.json")
     if summary.get("readers") != "trained" or summary.get("judged", "test") != "test":
         return {}, 0
-    if summary["data"] != data:
-        return {}, 0
     accuracy: dict[str, list[float]] = summary["accuracy"]
     scripts = [str(name) for name in SCRIPTS if name in accuracy]
     return {name: accuracy[name] for name in scripts}, summary["updates"]
-
-
-def learned_on(trained: Trained, splits: Splits) -> bool:
-    """Whether an agent has learned on data of that name."""
-    data = Path(trained.config.data)
-    return splits.name in (data.name, data.stem)
 
 
 def train_reader(
@@ -166,8 +159,6 @@ def train_reader(
         The reader, and its accuracy after each glimpse on the test set.
     """
     config = replace(trained.config, gaze=gaze, readers=False, updates=updates, out=folder)
-    if not learned_on(trained, splits):
-        config = replace(config, data=splits.name)
     config = replace(config, compile=False)  # of many readers each would be compiled anew
     learner = Reinforce(config, splits, splits.test.images.device)
     fit(learner, console)
@@ -199,6 +190,8 @@ def compare_gazes(
     updates: int,
     count: int,
     console: Console,
+    *,
+    own: bool = True,
 ) -> tuple[Tensor, dict[str, list[float]], int]:
     """The best fixed scanpath, the readers there are, and how long they were trained.
 
@@ -207,17 +200,19 @@ def compare_gazes(
 
     Args:
         trained: The agent.
-        splits: Its data.
+        splits: The data.
         run: Its run folder; readers that were trained with it are taken from there.
         folder: Where readers are trained that are missing.
         updates: For how long; 0 trains none.
         count: Training scenes to find the path on.
         console: Where progress is shown.
+        own: Whether the agent has learned on this very data: on other data it needs readers and a
+            match that have learned there.
 
     Returns:
         `(T, 2)` path, accuracies by glimpse for each gaze with a reader, and updates.
     """
-    readers, length = known_readers(run, splits.name)
+    readers, length = known_readers(run) if own else ({}, 0)
     judge = load(run / "readers" / "random") if "random" in readers else None
     if judge is not None:
         judge = Agent(judge.network.to(splits.test.images.device), judge.spec)
@@ -225,12 +220,13 @@ def compare_gazes(
         return find_path(trained, splits, judge, count), readers, length
     if length != updates:
         readers, judge = {}, None
-    known = updates == trained.config.updates and learned_on(trained, splits)
+    known = own and updates == trained.config.updates
     learned: list[Gaze] = [] if known else ["learned"]
     for gaze in [gaze for gaze in (*learned, *SCRIPTS) if gaze not in readers]:
         reader, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)
         judge = reader if gaze == "random" else judge
     path = find_path(trained, splits, judge, count)
     with fixed_script(path) as gaze:
-        _, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)
+        place = folder / f"{gaze}-{zlib.crc32(path.cpu().numpy().tobytes()):08x}"
+        _, readers[gaze] = train_reader(trained, splits, gaze, updates, place, console)
     return path, readers, updates

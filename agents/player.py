@@ -78,7 +78,10 @@ def play(
     noise = normal(fold(keys, "gaze"), world.steps, 2)
     draw = uniform(fold(keys, "deed"), world.steps)
     anywhere = uniform(fold(keys, "anywhere"), world.steps, 2) * 2 - 1
-    state, seen = network.start(world.rows), world.begin(seed)
+    exact = torch.autocast(key.device.type, enabled=False)  # of the world, whatever is around
+    state = network.start(world.rows)
+    with exact:
+        seen = world.begin(seed)
     over = torch.zeros(world.rows, dtype=torch.bool, device=key.device)
     success = over
     log_probs, entropies, values, rewards, alive = [], [], [], [], []
@@ -100,7 +103,8 @@ def play(
         log_probs.append(log_prob + log_chance.gather(1, deed[:, None])[:, 0])
         entropies.append(-(log_chance.exp() * log_chance).sum(-1))
         alive.append(~over)
-        seen, reward, ended, right = world.step(where, deed)
+        with exact:
+            seen, reward, ended, right = world.step(where, deed)
         rewards.append(reward)
         success = torch.where(over, success, right)
         over = ended

@@ -16,10 +16,11 @@ def fast_type(device: torch.device | None = None) -> torch.dtype:
 
 
 def products(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """Within it matrices are multiplied as configured; it may be entered again and again.
+    """A context in which matrices are multiplied as configured, to be put around the network.
 
-    Weights, their gradients, losses and the world stay in float32. On a processor that is not made
-    for bfloat16 everything is float32: it would be slower there.
+    What passes between its layers and glimpses may be bfloat16 too; weights, their gradients,
+    losses and the world stay in float32. On a processor that is not made for bfloat16 everything
+    is float32, as it would be slower there.
     """
     half = config.precision == "bfloat16" and fast_type(device) == torch.bfloat16
     return torch.autocast(device.type, torch.bfloat16, enabled=half)

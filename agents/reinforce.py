@@ -198,10 +198,10 @@ class Reinforce:
         chosen = self.config.glimpses > 1 and self.config.gaze == "learned"
         if chosen and right["learned"] <= max(scripts):
             words += "; the learned gaze is no better than a script (collapsed, if it stays so)"
-        if metrics.get("clipped", 0.0) > 0.5:  # a policy at its bound has no gradient to come back
+        if metrics.get("at_edge", 0.0) > 0.5:
             words += (
-                "; the gaze has run out of the scene (a lower --lr, or --policy-lr-scale 0.3 for "
-                "the policy alone, keeps it)"
+                "; the gaze has run to the edge, where its tanh has no gradient to bring it back: "
+                "begin again with a lower --lr, or with a lower --policy-lr-scale"
             )
         return words
 
@@ -249,4 +249,5 @@ class Reinforce:
             spread = (moments[1] - moments[0].square()).clamp(min=0).sqrt()
             metrics["policy_spread"] = spread.mean()
             metrics["clipped"] = outside.float().mean()
+            metrics["at_edge"] = (means.abs() > 0.99).any(-1).float().mean()
         return metrics

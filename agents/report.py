@@ -183,7 +183,8 @@ def _curve(key: str, lines: dict[str, list[tuple[float, float]]]) -> str:
 
 def _importance(item: tuple[str, Any]) -> tuple[int, str]:
     """Orders charts: what tells most first, unknown ones last."""
-    known = ("accuracy", "validation", "loss_", "reward", "policy_spread", "clipped", "grad_norm")
+    known = ("accuracy", "validation", "loss_", "reward", "policy_spread", "clipped", "at_edge",
+             "grad_norm")  # fmt: skip
     ranks = [rank for rank, name in enumerate(known) if item[0].startswith(name)]
     return (ranks[0] if ranks else len(known)), item[0]
 

@@ -97,7 +97,7 @@ def rollout(
         if t < total:
             observation, result = core.step(choose(t), undecided)
             rewards.append(result.reward)
-    # Whatever products were made in, what is learned from is float32.
+    # In whatever type the products were, losses are of float32.
     logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)
     rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 

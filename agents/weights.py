@@ -28,13 +28,11 @@ class Trained(NamedTuple):
         agent: Ready to look.
         config: Of its training.
         row: The row of the benchmark that it is trained for, such as "cluttered-60-8g", or "".
-        facts: What its file says, of a shipped agent; else empty.
     """
 
     agent: Agent
     config: TrainConfig
     row: str
-    facts: dict[str, Any]
 
     def look(
         self, images: ImageSet, split: str, gaze: Gaze = "learned", count: int | None = None
@@ -104,13 +102,11 @@ def open_trained(
     shipped.check_run(run, folder)
     if shipped.is_name(run, folder):
         facts = shipped.read(str(run), folder)[1]
-        return Trained(
-            load(run, device, weights=folder), from_json(facts["recipe"]), facts["row"], facts
-        )
+        return Trained(load(run, device, weights=folder), from_json(facts["recipe"]), facts["row"])
     config = read_config(Path(run) / "config.json")
     agent = load(run, device)
     task = find_task(config, agent.spec.height)
-    return Trained(agent, config, f"{task}-{config.glimpses}g" if task else "", {})
+    return Trained(agent, config, f"{task}-{config.glimpses}g" if task else "")
 
 
 def ship(

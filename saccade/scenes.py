@@ -47,8 +47,8 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
     wide, high = 1 + spread[:, 2] * 0.15, 1 + spread[:, 3] * 0.15
     shift = spread[:, 4:6] * 0.07
     cos, sin = angle.cos(), angle.sin()
-    # From a place in the result back to a place in the image, in units of half a side: what a
-    # column adds and what a row adds, for each unit of x and of y. The grid is (N, 2, H, W).
+    # From a place in the result back to a place in the image, in units of half a side: the place is
+    # by_x * x + by_y * y + shift, so that columns and rows are multiplied before they meet.
     by_x = torch.stack([cos * wide, sin * high * (width / height)], 1)[..., None]
     down = [(shear * cos - sin) * wide * (height / width), (shear * sin + cos) * high]
     by_y = torch.stack(down, 1)[..., None]
@@ -57,8 +57,8 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
     if bend:
         nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
         rows, columns = (_cubic(side, images.device) for side in (height, width))
-        field = (rows.T[:, None, :, None] * columns.T[:, None, :]).reshape(len(nodes[0, 0]), -1)
-        with torch.autocast(images.device.type, enabled=False):  # whoever learns from them
+        field = (rows.T[:, None, :, None] * columns.T[:, None, :]).reshape(NODES * NODES, -1)
+        with torch.autocast(images.device.type, enabled=False):  # exact in a caller's autocast too
             grid = grid + (nodes @ field).view_as(grid)
     moved = F.grid_sample(images.float(), grid.permute(0, 2, 3, 1), align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)

@@ -5,8 +5,8 @@ in its metadata the facts:
 
     task        a row of the benchmark, such as "cluttered-60-8g"
     agent       the `AgentSpec`, from which the network is built again
-    recipe      all options of its training; they make the very test set again, and others learn
-                beside it as it did
+    recipe      all options of its training: they make the very test set again, and what learns
+                beside it learns by them
     test        what it got right there: "correct" by glimpse, of "total"
 
 Weights are kept in float16, for half the size; a network computes with them in float32 as ever.
@@ -64,6 +64,7 @@ def read(name: str, folder: Path | None = None) -> tuple[dict[str, Tensor], dict
     try:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})["saccade"])
+            facts["recipe"]  # which older files lack
             return {key: file.get_tensor(key) for key in file.keys()}, facts  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} holds no agent of saccade: {error!r}") from error

@@ -9,29 +9,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 
 from saccade.agents import doubt
 from saccade.agents.belief import measure_belief
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
-from saccade.agents.doubt import Effort
+from saccade.agents.doubt import Effort, same_data
 from saccade.agents.doubt_page import verdict
 from saccade.agents.full_look import FullLook, Seen, look_fully
-from saccade.agents.gain import (
-    best_fixed,
-    compare_gazes,
-    fixed_gaze,
-    fixed_script,
-    known_readers,
-)
+from saccade.agents.gain import best_fixed, fixed_gaze, fixed_script
 from saccade.agents.gaze import SCRIPTS
 from saccade.agents.pairs import over_seeds, pair
 from saccade.agents.stopping import measure_stopping, paired_bound
 from saccade.agents.stress import first_scenes
 from saccade.agents.weights import open_trained
 from saccade.corruptions import KINDS
-from saccade.data import load as load_data
 from saccade.digits import draw_digits
 from tests.test_halting import MAKER, POOL, T, make_agent, seen_by
 
@@ -152,7 +144,8 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
     assert policy["reader_updates"] == 2
     assert set(policy["trained"]) == {"learned", "random", "center", "raster", "fixed"}
     assert policy["trained"]["learned"][-1] > policy["own"]["learned"][-1]  # two updates: little
-    recipe = read_config(out / "readers-2" / "random" / "config.json")
+    (place,) = out.glob("readers-2-digits-*")  # apart from what would learn on MNIST
+    recipe = read_config(place / "random" / "config.json")
     own = open_trained("centered-28-6g").config
     assert (own.data, own.gaze, own.updates) == ("mnist", "learned", 50_000)
     assert replace(recipe, out=own.out) == replace(
@@ -162,19 +155,41 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
 
 
 def test_what_was_learned_on_other_data_is_not_taken(folder, capsys):
-    run = folder / "read"
+    run, other = folder / "read", draw_digits(420, 1)
+    path = folder / "elsewhere" / "digits.npz"  # of the same name
+    path.parent.mkdir()
+    np.savez(path, images=other.images[:, 0].numpy(), labels=other.labels.numpy())
     words = ["train", "--data", str(folder / "digits.npz"), "--out", str(run), "--readers"]
     assert main([*words, "--seed", "0", *SMALL]) == 0
-    trained, here = open_trained(run), load_data(str(folder / "digits.npz"))
-    assert set(known_readers(run, "digits")[0]) == {"random", "center", "raster"}
-    assert known_readers(run, "others") == ({}, 0)
     found = {}
-    for name in ("digits", "others"):
-        paths = trained, here._replace(name=name), run, folder / name, 25, 20, Console(quiet=True)
-        found[name] = compare_gazes(*paths)[1]
-    assert set(found["digits"]) == {"random", "center", "raster", "fixed"}  # it is its own reader
-    assert set(found["others"]) == {"learned", "random", "center", "raster", "fixed"}
-    assert read_config(folder / "others" / "learned" / "config.json").data == "others"
+    for data in ([], ["--data", str(path)], []):
+        assert main(["doubt", str(run), "--quick", "--readers", "25", *data]) == 0
+        found[bool(data)] = json.loads((run / "doubt" / "doubt.json").read_text())["policy"]
+        assert set(found[bool(data)]["trained"]) == {
+            "learned", "random", "center", "raster", "fixed"
+        }  # fmt: skip
+    summary = json.loads((run / "summary.json").read_text())
+    wanted = [100 * (1 - value) for value in summary["accuracy"]["random"]]
+    assert found[False]["trained"]["random"] == pytest.approx(wanted, abs=1e-3)
+    own, others = sorted((run / "doubt").glob("readers-25*"))
+    # On its own data the agent and its readers have learned for 25 updates already.
+    assert [kept.name.partition("-")[0] for kept in own.iterdir()] == ["fixed"]
+    kinds = {kept.name.partition("-")[0] for kept in others.iterdir()}
+    assert kinds == {"learned", "random", "center", "raster", "fixed"}
+    assert read_config(others / "learned" / "config.json").data == str(path)
+    assert found[True]["trained"]["learned"] != found[True]["own"]["learned"]
+    capsys.readouterr()
+
+
+def test_the_same_data_by_another_path(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").symlink_to(tmp_path / "here")
+    here, there = str(tmp_path / "here"), str(tmp_path / "there")
+    assert same_data("digits", "digits", "digits")
+    assert same_data(there, here, "here")
+    assert same_data(str(tmp_path / "mnist"), "mnist", "mnist")
+    assert not same_data(str(tmp_path / "digits"), "digits", "digits")
+    assert not same_data(str(tmp_path / "a" / "mnist"), str(tmp_path / "b" / "mnist"), "mnist")
 
 
 def test_choices_do_not_look_at_test_labels():

@@ -133,7 +133,7 @@ def test_a_run_that_is_judged_on_validation_never_looks_at_the_test_set(small, m
     assert len(load_episodes(small.out)[2]) == count
     write_json(small.out / "summary.json", summary | {"readers": "trained"})
     # Their errors are not of test scenes.
-    assert known_readers(small.out, summary["data"]) == ({}, 0)
+    assert known_readers(small.out) == ({}, 0)
     looked.clear()
     Run(replace(small, out=small.out.parent / "other")).train(QUIET)
     assert set(looked) == {"validation", "test"}
@@ -151,7 +151,7 @@ def test_what_a_run_leaves_behind(small):
     lines = read_metrics(small.out)
     losses = next(line for line in lines if line["update"] == 10)
     assert {"loss_classify", "loss_policy", "loss_baseline", "reward", "policy_spread", "clipped",
-            "grad_norm_policy", "grad_norm_encoder", "lr"} <= set(losses)  # fmt: skip
+            "at_edge", "grad_norm_policy", "grad_norm_encoder", "lr"} <= set(losses)  # fmt: skip
     assert len(losses["accuracy"]) == 3
     looks = [line["validation"] for line in lines if "validation" in line]
     assert [set(look) for look in looks] == [{"learned", "random", "center"}] * 2
@@ -248,9 +248,15 @@ def test_it_says_how_it_goes_and_what_looks_like_a_collapse(small):
     assert "collapsed" in learner.diagnosis(seen, {})
     better = seen | {"learned": [0.2, 0.7]}
     assert "collapsed" not in learner.diagnosis(better, {})
-    moves = {"policy_spread": 0.0, "clipped": 0.51}  # better than a script, and lost all the same
-    assert "run out of the scene (a lower --lr" in learner.diagnosis(better, moves)
-    assert "run out" not in learner.diagnosis(better, moves | {"clipped": 0.49})
+    for place, lost in (((1.0, 0.0), True), ((-0.7, 0.7), False)):  # an edge, a place within
+        with torch.no_grad():
+            learner.network.policy.net[-1].weight.zero_()
+            learner.network.policy.net[-1].bias.copy_(
+                torch.tensor(place).clamp(-0.999, 0.999).atanh()
+            )
+        seen = {name: value.mean().item() for name, value in learner.update().items()}
+        assert seen["at_edge"] == lost
+        assert ("run to the edge" in learner.diagnosis(better, seen)) == lost
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(small):

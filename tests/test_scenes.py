@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from saccade.counter import make_key, row_keys
+from saccade.counter import fold, make_key, row_keys, uniform
 from saccade.imageset import ImageSet
 from saccade.scenes import SceneMaker, default_side, random_warp
 
@@ -96,6 +97,27 @@ def test_bending_moves_each_place_a_little_and_neighbors_alike():
     assert shift.diff(dim=1).abs().max() < 0.7  # no folds
     one = random_warp(ramp[7:8], keys[7:8], 0.1)
     assert torch.equal(one.float(), bent[7:8])
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (12, 20)])
+def test_warping_is_that_of_torchs_affine_grid(height, width):
+    images = torch.randint(0, 256, (30, 3, height, width), dtype=torch.uint8)
+    key = row_keys(make_key(5), 30)
+    spread = uniform(fold(key, "affine"), 6) * 2 - 1
+    angle, shear = spread[:, 0] * 0.25, spread[:, 1] * 0.2
+    zoom = torch.diag_embed(1 + spread[:, 2:4] * 0.15)
+    tilt = torch.eye(2).repeat(30, 1, 1)
+    tilt[:, 0, 1] = shear
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+    # In units of half a side, as affine_grid counts: what is turned is square in pixels.
+    half = torch.tensor([width / 2, height / 2])
+    linear = (zoom @ turn @ tilt) * half / half[:, None]
+    matrix = torch.cat([linear, spread[:, 4:6, None] * 0.07], 2)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    wanted = F.grid_sample(images.float(), grid, align_corners=False).round()
+    near = (random_warp(images, key).float() - wanted).abs()
+    assert near.max() <= 1
+    assert (near > 0).float().mean() < 1e-3
 
 
 def test_affine_rotates_a_non_square_image_without_squeezing_it():

@@ -159,7 +159,8 @@ def test_an_unknown_name_is_told_the_names(weights, monkeypatch, tmp_path, capsy
 def test_a_run_folder_of_that_name_comes_first(place, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ROW.name).mkdir()
-    assert open_trained(ROW.name).facts  # an empty folder, such as watch makes, hides nothing
+    # An empty folder, such as watch makes, hides nothing.
+    assert open_trained(ROW.name).agent.spec.glimpses == 4
     other = TrainConfig(glimpses=2, hidden=8)
     agent = other.agent_spec((1, 28, 28), tuple("01"))
     from dataclasses import asdict
@@ -171,7 +172,7 @@ def test_a_run_folder_of_that_name_comes_first(place, weights, tmp_path, monkeyp
         tmp_path / ROW.name / "config.json", {"config": other.to_json(), "agent": asdict(agent)}
     )
     assert saccade.load(ROW.name).spec.glimpses == 2
-    assert not open_trained(ROW.name).facts
+    assert open_trained(ROW.name).agent.spec.glimpses == 2
 
 
 def test_the_card_says_what_must_be_said(place, weights):
@@ -207,7 +208,8 @@ def test_what_is_too_large_is_not_shipped(tmp_path, monkeypatch):
 def test_a_broken_file_is_refused(tmp_path):
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     save_file({"weight": torch.zeros(3)}, tmp_path / "bare.safetensors")
-    for name in ("torn", "bare"):
+    shipped.write("old", {"weight": torch.zeros(3)}, {"row": ROW.name, "scenes": {}}, tmp_path)
+    for name in ("torn", "bare", "old"):
         with pytest.raises(ValueError, match=f"{name}.safetensors holds no agent"):
             saccade.load(name, weights=tmp_path)
 
@@ -221,7 +223,7 @@ def test_what_is_shipped_is_small_and_has_a_card_and_gives_its_number(name, data
     assert f"# {name}\n" in path.with_suffix(".md").read_text()
     trained = open_trained(name)
     assert find_row(name).glimpses == trained.agent.spec.glimpses
-    told = trained.facts["test"]
+    told = shipped.read(name)[1]["test"]
     seen = trained.look(load_data(str(data_dir)).test, "test")
     # Another processor may differ in single images; on the one that measured it, in none.
     assert abs(seen.correct[-1] - told["correct"][-1]) <= 0.001 * told["total"]

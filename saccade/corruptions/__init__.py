@@ -72,7 +72,7 @@ def corrupt(images: Tensor, kind: str, severity: int | Tensor, key: Tensor) -> T
         severity = torch.full_like(key, severity)
     whole = images.dtype == torch.uint8
     x = images.float() / 255 if whole else images.float()
-    with torch.autocast(images.device.type, enabled=False):  # whoever learns from them
+    with torch.autocast(images.device.type, enabled=False):  # exact in a caller's too
         x = KINDS[kind](x, severity, fold(key, kind)).clamp(0, 1)
     return (x * 255).round().to(torch.uint8) if whole else x.to(images.dtype)
 
