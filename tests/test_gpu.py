@@ -51,8 +51,9 @@ def test_scenes_and_glimpses_are_those_of_the_cpu(layout):
 @pytest.mark.parametrize("gaze", ["learned", "random", "raster"])
 @pytest.mark.parametrize("core", ["rnn", "rnn-norm", "gru", "lstm"])
 @pytest.mark.parametrize("first", ["center", "random", "learned"])
-def test_an_update_never_waits_for_the_device(gaze, core, first):
-    one = learner("cuda", gaze=gaze, core=core, first=first)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_update_never_waits_for_the_device(gaze, core, first, precision):
+    one = learner("cuda", gaze=gaze, core=core, first=first, precision=precision)
     for _ in range(3):
         one.update()
     torch.cuda.set_sync_debug_mode("error")
@@ -68,6 +69,21 @@ def test_a_first_update_is_that_of_the_cpu():
     one, other = here.update(), there.update()
     for name in one:
         torch.testing.assert_close(one[name], other[name].cpu(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("core", ["rnn", "rnn-norm", "gru", "lstm"])
+@pytest.mark.parametrize("routing", ["apart", "shared"])
+def test_a_first_update_in_bfloat16_is_nearly_that_in_float32(core, routing):
+    found = []
+    for precision in ("float32", "bfloat16"):
+        one = learner("cuda", core=core, routing=routing, precision=precision)
+        metrics = one.update()
+        assert all(value.dtype == torch.float32 for value in metrics.values())
+        assert all(each.grad.isfinite().all() for each in one.network.parameters())
+        found.append(metrics)
+    assert found[0]["loss_classify"] != found[1]["loss_classify"]
+    for name in ("loss_classify", "loss_baseline", "reward", "accuracy"):
+        torch.testing.assert_close(found[1][name], found[0][name], atol=0.1, rtol=0.1)
 
 
 # The fused kernel, with the summed-area table on the CPU as the reference. GLIMPSES go from one
@@ -241,8 +257,9 @@ def test_fused_looks_compile_whole():
 
 
 @pytest.mark.filterwarnings("ignore")  # of the compiler about itself
-def test_updates_in_graphs_are_those_of_plain_ones():
-    plain, graphed = (learner("cuda", compile=way) for way in (False, True))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_updates_in_graphs_are_those_of_plain_ones(precision):
+    plain, graphed = (learner("cuda", compile=way, precision=precision) for way in (False, True))
     kept = []
     for _ in range(6):
         one, other = plain.update(), graphed.update()
