@@ -200,6 +200,7 @@ def _fit_reference(row: Row, config: TrainConfig) -> None:
         updates=config.updates,
         batch=config.batch,
         seed=config.seed,
+        lr=config.lr,
         device=device,
         folder=folder,
         save_seconds=config.save_seconds,

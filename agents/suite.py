@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from saccade.agents.config import PRESETS, TrainConfig
 from saccade.agents.gaze import SCRIPTS, Gaze
-from saccade.agents.references import REFERENCES
+from saccade.agents.references import RATE, REFERENCES
 
 SEEDS_HEADLINE, SEEDS = 5, 3
 
@@ -156,7 +156,7 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
 
     Args:
         row: What to train; networks that see whole scenes take of a recipe only scenes, batch and
-            updates.
+            updates, and have a learning rate of their own.
         preset: A recipe in place of the row's own.
         augment: Whether to augment; as the recipe says unless given.
 
@@ -178,7 +178,7 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
     if row.gaze is None:
         names = ("data", "scene", "side", "clutter", "clutter_size", "augment", "bend", "batch",
                  "updates", "minutes")  # fmt: skip
-        return TrainConfig(**{name: getattr(config, name) for name in names})
+        return TrainConfig(lr=RATE, **{name: getattr(config, name) for name in names})
     return replace(config, glimpses=row.glimpses, gaze=row.gaze, readers=False)
 
 

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 
 from saccade.agents import evaluate as evaluation
-from saccade.agents import measure, optimize, references
+from saccade.agents import measure, optimize, references, seeds
 from saccade.agents.config import PRESETS, read_config
 from saccade.agents.evaluate import digest
 from saccade.agents.gaze import SCRIPTS
-from saccade.agents.references import REFERENCES
+from saccade.agents.references import RATE, REFERENCES
 from saccade.agents.results import make_row, read_rows
 from saccade.agents.seeds import Order, train_seed
 from saccade.agents.suite import ROWS, TASKS, Row, find_row, find_task, row_config
@@ -223,6 +223,19 @@ def test_what_was_cut_short_is_marked(order):
     assert train_seed(row, replace(order, updates=3), 0) == 0
     found = result(order, row)
     assert not found["complete"]
+
+
+def test_networks_learn_at_a_rate_of_their_own_that_is_told(order, monkeypatch):
+    row, rates, honest = find_row("centered-28/fc-64"), [], seeds.train_reference
+
+    def kept(*args, lr, **options):
+        rates.append(lr)
+        return honest(*args, lr=lr, **options)
+
+    monkeypatch.setattr(seeds, "train_reference", kept)
+    assert train_seed(row, replace(order, updates=3), 0) == 0
+    assert rates == [RATE]
+    assert result(order, row)["recipe"]["lr"] == RATE
 
 
 def test_a_stopped_seed_goes_on_to_the_very_same_weights(order, tmp_path, monkeypatch):
