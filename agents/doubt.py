@@ -230,8 +230,9 @@ def prepare_doubt(
         folder = default_folder(run) if out is None else out
         if out is not None and len(runs) > 1:
             folder = out / run.name
-        own = same_data(data or trained.config.data, trained.config.data, splits.name)
-        trained = trained._replace(config=replace(trained.config, data=data or trained.config.data))
+        source = data or trained.config.data
+        own = same_data(source, trained.config.data, splits.name)
+        trained = trained._replace(config=replace(trained.config, data=source))
         opened.append((run, trained, splits, folder, own))
     if len({folder.resolve() for *_, folder, _ in opened}) < len(runs):
         raise ValueError("runs of the same name would share a folder; leave --out away")
@@ -269,8 +270,7 @@ def same_data(source: str, learned: str, name: str) -> bool:
         learned: The same of its training.
         name: What the source's data is called: MNIST is MNIST wherever it lies.
     """
-    same_place = Path(source).resolve() == Path(learned).resolve()
-    return source == learned or same_place or learned == name == "mnist"
+    return Path(source).resolve() == Path(learned).resolve() or learned == name == "mnist"
 
 
 def fingerprint(splits: Splits) -> int:

@@ -191,7 +191,7 @@ def compare_gazes(
     count: int,
     console: Console,
     *,
-    own: bool = True,
+    own: bool,
 ) -> tuple[Tensor, dict[str, list[float]], int]:
     """The best fixed scanpath, the readers there are, and how long they were trained.
 

@@ -3,11 +3,12 @@
 `saccade/weights/NAME.safetensors` is one file with all that is needed: the weights, and as JSON
 in its metadata the facts:
 
-    task        a row of the benchmark, such as "cluttered-60-8g"
+    row         a row of the benchmark, such as "cluttered-60-8g"
     agent       the `AgentSpec`, from which the network is built again
     recipe      all options of its training: they make the very test set again, and what learns
                 beside it learns by them
     test        what it got right there: "correct" by glimpse, of "total"
+    seed        of its training
 
 Weights are kept in float16, for half the size; a network computes with them in float32 as ever.
 `NAME.md` beside it is its card.
