@@ -17,8 +17,8 @@ from saccade.shipped import halve
 
 APART = 0.2  # points by which the CPU and the device that trained may differ
 FREE = (
-    "seed", "out", "device", "threads", "updates", "minutes", "save_seconds", "log_every",
-    "eval_every",
+    "seed", "out", "device", "threads", "compile", "updates", "minutes", "save_seconds",
+    "log_every", "eval_every",
 )  # fmt: skip
 
 

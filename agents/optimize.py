@@ -33,28 +33,55 @@ class Optimizer:
     Args:
         config: What to do.
         network: What learns.
+        recorded: Whether `descend` will be recorded as a CUDA graph: the learning rate is then read
+            from the device.
+
+    Attributes:
+        update: `()` int64 on the device, as `schedule` was told.
     """
 
-    def __init__(self, config: TrainConfig, network: GazeNetwork) -> None:
-        self.config, self.network = config, network
+    def __init__(self, config: TrainConfig, network: GazeNetwork, recorded: bool = False) -> None:
+        self.config, self.network, self.recorded = config, network, recorded
         decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
         scales = {1.0: list[nn.Parameter]()}  # weights, by the factor of their learning rate
         for name, weight in network.named_parameters():
             scale = config.policy_lr_scale if name.startswith("policy.") else 1.0
             scales.setdefault(scale, []).append(weight)
+        device = network.classifier.weight.device
+        self.scales = tuple(scales)
+        self.rates = [torch.tensor(config.lr, device=device) if recorded else config.lr
+                      for _ in scales]  # fmt: skip
         self.adam = (torch.optim.AdamW if decoupled else torch.optim.Adam)(
-            [{"params": weights} for weights in scales.values()],
-            lr=config.lr,
+            [{"params": weights, "lr": rate}
+             for weights, rate in zip(scales.values(), self.rates, strict=True)],
             weight_decay=config.weight_decay if decoupled else 0.0,
             fused=True,
-        )
-        self.scales = tuple(scales)
-        device = network.classifier.weight.device
+            capturable=recorded,
+        )  # fmt: skip
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.
-        self._broken = torch.tensor(-1, device=device)
+        self.update, self._broken = (torch.tensor(-1, device=device) for _ in range(2))
         self._broken_modules = torch.zeros(len(MODULES), dtype=torch.bool, device=device)
 
     def step(self, loss: Tensor, update: int) -> dict[str, Tensor]:
+        """Learns from a loss; see `schedule` and `descend`."""
+        self.schedule(update)
+        return self.descend(loss)
+
+    def schedule(self, update: int) -> None:
+        """Sets the learning rate.
+
+        Args:
+            update: How many updates were done before.
+        """
+        self.update.fill_(update)
+        for group, scale in zip(self.adam.param_groups, self.scales, strict=True):
+            rate = self.learning_rate(update) * scale
+            if self.recorded:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def descend(self, loss: Tensor) -> dict[str, Tensor]:
         """Learns from a loss; nothing here waits for the device.
 
         A gradient that is not a number is not learned from, nor is any after it: the weights stay
@@ -62,23 +89,19 @@ class Optimizer:
 
         Args:
             loss: A scalar.
-            update: How many updates were done before.
 
         Returns:
             Norm of each module's gradient before clipping, as `grad_norm_` and its name.
         """
         self.adam.zero_grad()
         loss.backward()
-        norms = {name: self._norm(getattr(self.network, name)) for name in MODULES}
-        stacked = torch.stack(list(norms.values()))
-        whole = stacked.norm()
-        self._watch(stacked, update)
+        norms = self._norms()
+        whole = norms.norm()
+        self._watch(norms)
         shrink = (self.config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(_gradients(self.network), shrink)
-        for group, scale in zip(self.adam.param_groups, self.scales, strict=True):
-            group["lr"] = self.learning_rate(update) * scale
         self.adam.step()
-        return {f"grad_norm_{name}": norm for name, norm in norms.items()}
+        return {f"grad_norm_{name}": norm for name, norm in zip(MODULES, norms, strict=True)}
 
     def check(self) -> None:
         """Waits for the device to know that all gradients so far were numbers.
@@ -91,11 +114,11 @@ class Optimizer:
             flags = zip(MODULES, self._broken_modules.tolist(), strict=True)
             raise BrokenGradientError(update, [name for name, broken in flags if broken])
 
-    def _watch(self, norms: Tensor, update: int) -> None:
+    def _watch(self, norms: Tensor) -> None:
         broken = ~norms.isfinite()
         first = broken.any() & (self._broken < 0)
         self._broken_modules |= broken & first
-        self._broken = torch.where(first, update, self._broken)
+        self._broken.copy_(torch.where(first, self.update, self._broken))
         # Where this is 1 the fused kernels do nothing, as after a mixed-precision overflow.
         setattr(self.adam, "found_inf", (self._broken >= 0).float())  # noqa: B010
 
@@ -108,18 +131,25 @@ class Optimizer:
         return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Adam's state."""
-        return self.adam.state_dict()
+        """Adam's state, without the learning rate, which follows from the update."""
+        state = self.adam.state_dict()
+        for group in state["param_groups"]:
+            group["lr"] = self.config.lr
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up where `state_dict` was taken."""
+        """Takes up where `state_dict` was taken, on whatever device that was."""
         self.adam.load_state_dict(state)
+        for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
+            group |= {"lr": rate, "capturable": self.recorded}
 
-    def _norm(self, module: nn.Module) -> Tensor:
-        gradients = _gradients(module)
-        if not gradients:
-            return torch.zeros((), device=self.network.classifier.weight.device)
-        return torch.nn.utils.get_total_norm(gradients)
+    def _norms(self) -> Tensor:
+        """Norm of each module's gradient, 0 where there is none, in the order of `MODULES`."""
+        parts = [_gradients(getattr(self.network, name)) for name in MODULES]
+        each = iter(torch._foreach_norm([gradient for part in parts for gradient in part]))
+        none = torch.zeros((), device=self._broken.device)
+        norms = [torch.stack([none, *(next(each) for _ in part)]) for part in parts]
+        return torch.stack([torch.linalg.vector_norm(part) for part in norms])
 
 
 def _gradients(module: nn.Module) -> list[Tensor]:

@@ -30,6 +30,7 @@ from saccade.agents.objectives import Losses, hybrid_losses
 from saccade.agents.optimize import Optimizer
 from saccade.agents.precision import products
 from saccade.agents.ranks import count, mean_over_ranks, share
+from saccade.agents.recorded import Recorded
 from saccade.agents.rollout import Rollout, rollout
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.data import ImageSet, Splits
@@ -63,9 +64,9 @@ class _Trip(nn.Module):
         super().__init__()
         self.network, self.trip = network, trip
 
-    def forward(self, key: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, update: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What `Reinforce.update` plays and judges."""
-        return self.trip(key, index)
+        return self.trip(update, index)
 
 
 class Reinforce:
@@ -85,7 +86,9 @@ class Reinforce:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network: GazeNetwork = self.spec.build().to(device)
-        self.optimizer = Optimizer(config, self.network)
+        # Where ranks talk to each other within an update it is not recorded.
+        recorded = config.compile and device.type == "cuda" and count() == 1
+        self.optimizer = Optimizer(config, self.network, recorded)
         self.share = share(config.batch)  # this process's scenes of each batch
         self.core = GazeCore(
             Classify(self.scenes),
@@ -99,16 +102,17 @@ class Reinforce:
         self.key = make_key(config.seed, device)
         self.products = products(config, device)
         self.trip: nn.Module = _Trip(self.network, self._trip)
-        # Where ranks talk to each other within the graph it is not recorded.
-        self.graphs = config.compile and device.type == "cuda" and count() == 1
         if config.compile:
             keys = row_keys(self.key, self.core.rows)
             self.core.begin(index=torch.zeros_like(keys), key=keys)  # or the first batch is special
-            self.trip.compile(fullgraph=True, mode="reduce-overhead" if self.graphs else None)
+            self.trip.compile(fullgraph=True)
         if count() > 1:
             unused = config.gaze != "learned" or config.glimpses == 1  # policy and baseline
             self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
         self.updates = 0
+        scenes = self.core.rows // config.rollouts
+        self._index = torch.zeros(scenes, dtype=torch.int64, device=device)
+        self._learn = Recorded(self._work, device) if recorded else self._work
         self._epoch, self._order = -1, torch.empty(0)
 
     def update(self) -> dict[str, Tensor]:
@@ -117,20 +121,22 @@ class Reinforce:
         Returns:
             Metrics of this update, tensors on the device: nothing here waits for it.
         """
-        key = row_keys(fold(fold(self.key, "update"), self.updates), self.config.batch)
-        if self.graphs:
-            torch.compiler.cudagraph_mark_step_begin()
-        loss, metrics = self.trip(key[self.share], self._next_images()[self.share])
-        if self.graphs:  # the next update overwrites them
-            metrics = {name: value.clone() for name, value in metrics.items()}
-        # 3. Learn.
-        norms = self.optimizer.step(loss, self.updates)
+        self._index.copy_(self._next_images()[self.share])
+        self.optimizer.schedule(self.updates)
+        metrics = self._learn()
         self.updates += 1
-        return metrics | norms
+        return metrics
 
-    def _trip(self, key: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Episodes on images `(B,)` with keys `(B,)`: what is to be lowered, and metrics."""
+    def _work(self) -> dict[str, Tensor]:
+        """The update whose number and images were filled in."""
+        loss, metrics = self.trip(self.optimizer.update, self._index)
+        # 3. Learn.
+        return metrics | self.optimizer.descend(loss)
+
+    def _trip(self, update: Tensor, index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Episodes of an update `()` on images `(B,)`: what is to be lowered, and metrics."""
         config = self.config
+        key = row_keys(fold(fold(self.key, "update"), update), config.batch)[self.share]
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         with self.products:
             played = rollout(

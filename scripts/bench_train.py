@@ -1,13 +1,14 @@
 """How many images a second saccade learns from, beside what the machine can do at best.
 
-    python scripts/bench_train.py [--threads N] [--device DEVICE] [--seconds S] [--batch N]
-                                  [--compile] [--json PATH]
+    python scripts/bench_train.py [CASE ...] [--threads N] [--device DEVICE] [--seconds S]
+                                  [--batch N] [--compile] [--json PATH]
 
 Each row times whole updates (play, judge, learn; `agents/reinforce.py`) on drawn digits: of small
 networks at batch 128, and of the presets that train the suite, as they are. `share` is the
 floating-point work of the network's matrix products, forward and backward, against the rate of one
-large float32 matrix product, in the row's precision, measured in the same run. `--compile` adds
-rows of `saccade train --compile`: one graph an update (minutes a row to compile).
+large matrix product, in the row's precision, measured in the same run. `--compile` adds rows of
+`saccade train --compile`: one graph an update (minutes a row to compile). A case is the name of a
+row; without any, all but those for a GPU are timed.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from saccade.data import ImageSet, Splits
 from saccade.digits import draw_digits
 
 BASE = TrainConfig(batch=128, augment=True, updates=10**9)
+FOR_GPU = ("mnist-gpu", "cluttered-60-gpu")
 CASES = {
     "28x28-g8-s1-t6": replace(BASE, scene="centered", size=8, scales=1, glimpses=6),
     "60x60-g12-s3-t6": replace(BASE, scene="cluttered", side=60, size=12, scales=3, glimpses=6),
@@ -40,7 +42,7 @@ CASES = {
     ),
     **{
         name: replace(PRESETS[name], updates=10**9)
-        for name in dict.fromkeys(row.preset for row in ROWS.values())
+        for name in (*dict.fromkeys(row.preset for row in ROWS.values()), *FOR_GPU)
     },
 }
 
@@ -93,6 +95,7 @@ def flops_per_image(learner: Reinforce) -> float:
 def main() -> None:
     """Times every case and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="rows; all but a GPU's if none")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
     parser.add_argument("--device", default="auto", help="cpu, cuda; auto takes a GPU if any")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each case")
@@ -100,14 +103,18 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="rows with torch.compile too")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     args = parser.parse_args()
+    if unknown := sorted(set(args.cases) - set(CASES)):
+        parser.error(f"there is no case {unknown[0]}; choose from {', '.join(CASES)}")
+    names = args.cases or [name for name in CASES if name not in FOR_GPU]
+    cases = {name: CASES[name] for name in names}
     device = choose_device(args.device)
     torch.set_num_threads(thread_count(replace(BASE, threads=args.threads)))
-    kinds = {config.precision: config for config in CASES.values()}
+    kinds = {config.precision: config for config in cases.values()}
     peaks = {kind: peak_flops(one, args.seconds / 2, device) for kind, one in kinds.items()}
     digits: ImageSet = draw_digits(4000, seed=0).to(device)
     splits = Splits(digits, digits, digits, "digits")
     rows = []
-    for (case, config), compiled in product(CASES.items(), (False, True)[: 1 + args.compile]):
+    for (case, config), compiled in product(cases.items(), (False, True)[: 1 + args.compile]):
         config = replace(config, batch=args.batch or config.batch, compile=compiled)
         torch._dynamo.reset()  # each row's graph is compiled anew: there is a limit
         learner = Reinforce(config, splits, device)

@@ -165,15 +165,15 @@ def test_a_stopped_seed_goes_on_to_the_very_same_weights(order, tmp_path, monkey
     row = find_row("centered-28-2g")
     straight = replace(order, out=tmp_path / "straight")
     assert train_seed(row, straight, 0) == 0
-    step, stops = optimize.Optimizer.step, []
+    schedule, stops = optimize.Optimizer.schedule, []
 
-    def interrupted(self, loss, update):
+    def interrupted(self, update):
         if update == 7 and not stops:
             stops.append(update)
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, loss, update)
+        schedule(self, update)
 
-    monkeypatch.setattr(optimize.Optimizer, "step", interrupted)
+    monkeypatch.setattr(optimize.Optimizer, "schedule", interrupted)
     assert train_seed(row, order, 0) == 130
     assert not (order.seed(row, 0).out / "result.json").exists()
     assert train_seed(row, order, 0) == 0

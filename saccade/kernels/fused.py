@@ -1,9 +1,9 @@
 """The kernel for a GPU: all scales of all glimpses in one launch, written in Triton.
 
 Nothing is prepared and nothing but the glimpses is written. uint8 images give the exact integer
-sum divided and rounded once, as every kernel does; float images are summed in float32 eight
-rows at a time and beyond that in float64. It never waits for the device, and works inside CUDA
-graphs and `torch.compile`.
+sum divided and rounded once, as every kernel does; float images are summed in float32 up to
+eight rows at a time and beyond that in float64. It never waits for the device, and works inside
+CUDA graphs and `torch.compile`.
 
 The device code is in `saccade.kernels.triton_look`; it is compiled once for each retina, image
 width and dtype (a few seconds, more beyond five scales), and kept on disk by Triton. On the first
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 HAS_TRITON = find_spec("triton") is not None
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # Triton on a CPU, slow: for tests
 LEAST_CAPABILITY = (6, 1)  # has dp4a
+Steps = tuple[tuple[int, int, int, int, int], ...]
 READS = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 MAX_LANES = 4096  # columns of pixels in a window, that a program holds at once
-LOADS = 24  # a thread has at once
-PROGRAMS = 2048  # fill the device: a few for each of its multiprocessors
+LOADS = 8  # a thread has at once; more of them, or more warps, were slower on an H200
+PROGRAMS = 4096  # fill the device: as many as its multiprocessors hold
 
 
 def _power(number: int) -> int:
@@ -42,14 +43,9 @@ def _power(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-def _warps(size: int) -> int:
-    """How many warps share a program, so that each thread has a few cells of every scale."""
-    return max(1, min(4, _power(size) ** 2 // 128))
-
-
 @lru_cache
-def plan(size: int, scales: int, factor: int, words: bool) -> tuple[tuple[int, ...], ...]:
-    """How a program walks each scale.
+def plan(size: int, scales: int, factor: int, words: bool) -> tuple[int, Steps]:
+    """How programs walk their scales.
 
     Args:
         size: Side of a glimpse in cells.
@@ -58,23 +54,30 @@ def plan(size: int, scales: int, factor: int, words: bool) -> tuple[tuple[int, .
         words: Whether images are bytes and may be read four at a time.
 
     Returns:
-        Finest first, (cell, wide, lanes, tile, rows): a cell's side in pixels, pixels to a
-        lane's width, lanes to a cell, rows of cells at once, rows of pixels at once.
+        The warps of a program: one, which waits for no other, unless its threads would have too
+        much to load for a row of pixels. And of each scale, finest first, (cell, wide, lanes, tile,
+        rows): a cell's side in pixels, pixels to a lane's width, lanes to a cell, rows of cells at
+        once, rows of pixels at once.
     """
-    steps = []
-    columns, threads = _power(size), 32 * _warps(size)
+    columns = _power(size)
+    shapes = []
     for scale in range(scales):
         cell = factor**scale
         wide = min(cell, 8) if words and cell == _power(cell) else 1
         lanes = _power(cell // wide)
         row = columns * lanes * {1: 1, 2: 2, 4: 2, 8: 3}[wide]  # loads for a row of pixels
-        fit = [n for n in range(1, 9) if cell % n == 0 and n * row <= LOADS * threads]
-        rows = max(fit, default=1)
+        shapes.append((cell, wide, lanes, row))
+    most = max(row for *_, row in shapes)
+    warps = min(8, _power(-(-most // (32 * 2 * LOADS))))
+    fit = LOADS * 32 * warps
+    steps = []
+    for cell, wide, lanes, row in shapes:
+        rows = max([n for n in range(1, 9) if cell % n == 0 and n * row <= fit], default=1)
         tile = 1
-        while tile < columns and 2 * tile * rows * row <= LOADS * threads:
+        while tile < columns and 2 * tile * rows * row <= fit:
             tile *= 2
         steps.append((cell, wide, lanes, tile, rows))
-    return tuple(steps)
+    return warps, tuple(steps)
 
 
 _TRIED: dict[torch.device, str | None] = {}
@@ -182,11 +185,11 @@ class Fused:
         if out.numel() == 0:
             return out
         words = _in_words(images) and images.data_ptr() % 4 == 0
-        steps = plan(size, scales, retina.factor, words)
+        warps, steps = plan(size, scales, retina.factor, words)
         most = max(-(-size // step[3]) for step in steps)
         parts = min(-(-PROGRAMS // (glimpses * channels)), most)
         with torch.cuda.device_of(images):
-            look_kernel[glimpses, channels, parts](
+            look_kernel[glimpses * scales, channels, parts](
                 images,
                 locations,
                 locations if image_index is None else image_index.contiguous(),
@@ -200,7 +203,7 @@ class Fused:
                 PLAN=steps,
                 INDEXED=image_index is not None,
                 DOT=isinstance(look_kernel, JITFunction) and torch.version.hip is None,
-                num_warps=_warps(size),
+                num_warps=warps,
                 enable_fp_fusion=False,
             )
         return out

@@ -1,14 +1,14 @@
 # mypy: disallow-untyped-defs=False
-"""The fused kernel's device code: all scales of one glimpse in one Triton program.
+"""The fused kernel's device code: all scales of all glimpses in one launch of Triton programs.
 
 Only `saccade.kernels.fused` imports this file, and only where Triton is.
 
-A *program* takes one glimpse of one channel and walks its scales, widest first, so that the
-narrower windows are found in the cache. A *lane* adds up one column of pixels of a cell. Where
-a cell of bytes is two or more pixels wide, its lane is two to eight pixels wide: two or three
-aligned words hold them wherever they start, and `dp4a` adds the four bytes of a word, each
-weighted 0 or 1, in one instruction. The weights carry both the misalignment and the image's
-left and right border, and are the same for every row.
+A *program* takes one scale of one glimpse of one channel. The scales of a glimpse are beside each
+other, widest first, so that the narrower windows are found in the cache. A *lane* adds up one
+column of pixels of a cell. Where a cell of bytes is two or more pixels wide, its lane is two to
+eight pixels wide: two or three aligned words hold them wherever they start, and `dp4a` adds the
+four bytes of a word, each weighted 0 or 1, in one instruction. The weights carry both the
+misalignment and the image's left and right border, and are the same for every row.
 """
 
 import triton
@@ -183,7 +183,7 @@ def look_kernel(
     INDEXED: tl.constexpr,
     DOT: tl.constexpr,
 ):
-    """Fills `out` (N, SCALES, C, SIZE, SIZE); the grid is (N, C, parts) programs.
+    """Fills `out` (N, SCALES, C, SIZE, SIZE); the grid is (N * SCALES, C, parts) programs.
 
     Arguments are contiguous: `images` (count, C, height, WIDTH), `locations` (N, 2) and, if
     INDEXED, `image_index` (N,). The rows of a glimpse of a channel are dealt to its parts.
@@ -192,7 +192,8 @@ def look_kernel(
     rows of pixels at once. To be compiled without fused multiply-add, which would round
     a window's start otherwise than the CPU.
     """
-    glimpse = tl.program_id(0).to(tl.int64)
+    glimpse = (tl.program_id(0) // SCALES).to(tl.int64)
+    mine = SCALES - 1 - tl.program_id(0) % SCALES
     channel = tl.program_id(1)
     channels = tl.num_programs(1)
     image = tl.load(image_index + glimpse).to(tl.int64) if INDEXED else glimpse
@@ -201,22 +202,23 @@ def look_kernel(
     center_x = _center(tl.load(locations + 2 * glimpse), WIDTH, WIDEST)
     center_y = _center(tl.load(locations + 2 * glimpse + 1), height, WIDEST)
     plane = images + (image * channels + channel) * height * WIDTH
-    for scale in tl.static_range(SCALES - 1, -1, -1):
-        cells = ((glimpse * SCALES + scale) * channels + channel) * (SIZE * SIZE)
-        _look_at_scale(
-            plane,
-            out + cells,
-            center_x,
-            center_y,
-            height,
-            known,
-            SIZE,
-            COLUMNS,
-            WIDTH,
-            PLAN[scale][0],
-            PLAN[scale][1],
-            PLAN[scale][2],
-            PLAN[scale][3],
-            PLAN[scale][4],
-            DOT,
-        )
+    for scale in tl.static_range(SCALES):
+        if scale == mine:
+            cells = ((glimpse * SCALES + scale) * channels + channel) * (SIZE * SIZE)
+            _look_at_scale(
+                plane,
+                out + cells,
+                center_x,
+                center_y,
+                height,
+                known,
+                SIZE,
+                COLUMNS,
+                WIDTH,
+                PLAN[scale][0],
+                PLAN[scale][1],
+                PLAN[scale][2],
+                PLAN[scale][3],
+                PLAN[scale][4],
+                DOT,
+            )
