@@ -28,7 +28,13 @@ Layout = Literal["centered", "translated", "cluttered"]
 NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
 
 
-def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
+def random_warp(
+    images: Tensor,
+    key: Tensor,
+    bend: float = 0.0,
+    rows: Tensor | None = None,
+    columns: Tensor | None = None,
+) -> Tensor:
     """Rotates, scales, shears, shifts and bends each image by its own random amounts.
 
     Args:
@@ -36,9 +42,11 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
         key: `(N,)` int64 random keys.
         bend: How far the nodes of an elastic field move at most, in half sides; the field is
             cubic between them (in the manner of Simard et al. 2003).
+        rows: `(N, h)` int64, which rows of each result to make; all, in order, unless given.
+        columns: `(N, w)` int64, which columns.
 
     Returns:
-        `(N, C, H, W)` uint8, bilinear, zero outside. Rotation is up to 0.25 rad, scale 15 %,
+        `(N, C, h, w)` uint8, bilinear, zero outside. Rotation is up to 0.25 rad, scale 15 %,
         shear 0.2, shift 0.07 of half the side, each uniform.
     """
     height, width = images.shape[-2:]
@@ -52,16 +60,30 @@ def random_warp(images: Tensor, key: Tensor, bend: float = 0.0) -> Tensor:
     by_x = torch.stack([cos * wide, sin * high * (width / height)], 1)[..., None]
     down = [(shear * cos - sin) * wide * (height / width), (shear * sin + cos) * high]
     by_y = torch.stack(down, 1)[..., None]
-    x, y = (_middles(side, images.device) for side in (width, height))
+    y, x = (
+        _middles(side, images.device) if which is None else _middles(side, images.device)[which]
+        for side, which in ((height, rows), (width, columns))
+    )
+    x, y = (each if each.ndim == 1 else each[:, None] for each in (x, y))  # of all, or of each
     grid = (by_x * x)[:, :, None] + (by_y * y + shift[..., None])[..., None]
     if bend:
         nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
-        rows, columns = (_cubic(side, images.device) for side in (height, width))
-        field = (rows.T[:, None, :, None] * columns.T[:, None, :]).reshape(NODES * NODES, -1)
         with torch.autocast(images.device.type, enabled=False):  # exact in a caller's autocast too
-            grid = grid + (nodes @ field).view_as(grid)
+            grid = grid + _bend(nodes, height, width, rows, columns)
     moved = F.grid_sample(images.float(), grid.permute(0, 2, 3, 1), align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _bend(
+    nodes: Tensor, height: int, width: int, rows: Tensor | None, columns: Tensor | None
+) -> Tensor:
+    """`(N, 2, h, w)`: how far an elastic field moves pixels, from its nodes `(N, 2, NODES**2)`."""
+    down, across = (_cubic(side, nodes.device) for side in (height, width))
+    if rows is None or columns is None:
+        field = (down.T[:, None, :, None] * across.T[:, None, :]).reshape(NODES * NODES, -1)
+        return (nodes @ field).view(*nodes.shape[:2], height, width)
+    field = down[rows][:, None] @ nodes.unflatten(2, (NODES, NODES))  # (N, 2, h, NODES)
+    return field @ across[columns][:, None].mT
 
 
 def _middles(side: int, device: torch.device) -> Tensor:
@@ -161,11 +183,19 @@ class SceneMaker:
                 size, device=index.device
             )
             for piece in range(self.clutter):
-                pixels = self.pool.images[
-                    other[:, piece, None, None], :, rows[:, piece, :, None], columns[:, piece, None]
-                ]  # (N, size, size, C)
-                _paste(canvas, pixels.permute(0, 3, 1, 2), put[:, piece], self.side)
+                cut_from = other[:, piece], rows[:, piece], columns[:, piece]
+                _paste(canvas, self._pieces(*cut_from, fold(key, piece)), put[:, piece], self.side)
         return canvas.view(count, channels, self.side, self.side)
+
+    def _pieces(self, index: Tensor, rows: Tensor, columns: Tensor, key: Tensor) -> Tensor:
+        """Pieces `(N, C, size, size)` of images, augmented where those are that they hide.
+
+        Or what is to be found would be told from clutter by how smooth it is.
+        """
+        if self.augment:
+            return random_warp(self.pool.images[index], key, self.bend, rows, columns)
+        pixels = self.pool.images[index[:, None, None], :, rows[:, :, None], columns[:, None]]
+        return pixels.permute(0, 3, 1, 2)
 
 
 def _paste(canvas: Tensor, patches: Tensor, place: Tensor, side: int) -> None:

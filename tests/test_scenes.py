@@ -53,6 +53,38 @@ def test_cluttered_adds_pieces_of_other_images_and_hides_nothing():
         assert int(((scene > 0) & (scene != own)).sum()) <= 5 * 9
 
 
+def test_what_hides_is_augmented_like_what_is_hidden():
+    """Else clutter is told by its sharp pixels, in training alone."""
+    generator = torch.Generator().manual_seed(0)
+    images = 255 * torch.randint(0, 2, (40, 1, 16, 16), generator=generator).byte()
+    images[0] = 0  # the digit: what is seen is clutter
+    pool = ImageSet(images, torch.zeros(40, dtype=torch.int64), ("a", "b"))
+    index, keys = torch.zeros(30, dtype=torch.int64), row_keys(make_key(2), 30)
+    sharp, smooth = (
+        SceneMaker(pool, "cluttered", 40, 4, 6, augment=augment, bend=0.1 * augment)(index, keys)
+        for augment in (False, True)
+    )
+    assert set(sharp.unique().tolist()) == {0, 255}
+    seen = smooth[smooth > 0]
+    assert float(((seen > 0) & (seen < 255)).float().mean()) > 0.5
+    # At the same places, all of which is within the bounding boxes of the sharp ones.
+    boxes = F.max_pool2d(sharp.float(), 11, 1, 5) > 0
+    assert bool(boxes[smooth > 0].all())
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.2])
+def test_part_of_a_warped_image_is_cut_from_the_whole(bend):
+    images = torch.randint(0, 256, (20, 3, 12, 17), generator=torch.Generator().manual_seed(1))
+    keys = row_keys(make_key(3), 20)
+    whole = random_warp(images.byte(), keys, bend)
+    rows = (torch.arange(20) % 7)[:, None] + torch.arange(6)
+    columns = (torch.arange(20) % 13)[:, None] + torch.arange(5)
+    part = random_warp(images.byte(), keys, bend, rows, columns)
+    wanted = torch.stack([whole[i][:, rows[i]][:, :, columns[i]] for i in range(20)])
+    assert int((part.int() - wanted.int()).abs().max()) <= 1  # of sums in another order
+    assert float((part != wanted).float().mean()) < 0.01
+
+
 def test_a_scene_depends_on_its_image_and_key_alone():
     pool = blocks()
     for layout in ("centered", "translated", "cluttered"):
