@@ -276,7 +276,6 @@ _WIDE = replace(
     _GOOD, core="rnn-norm", what=1024, hidden=512, lr=4e-3, policy_lr_scale=0.15,
     routing="apart", updates=50_000, out=Path("runs/mnist-wide"),
 )  # fmt: skip
-_CLUTTERED_60 = replace(_PAPER_60, bend=0.0, scene="cluttered", updates=45_000)
 _WORLD = TrainConfig(
     core="gru", what=64, where=64, hidden=128, policy_hidden=64, lr=2e-3, warmup=50, sigma=0.15,
     trace=0.97,
@@ -297,11 +296,7 @@ PRESETS: dict[str, TrainConfig] = {
     "mnist-glance": replace(_GOOD, glimpses=2, updates=50_000, out=Path("runs/mnist-glance")),
     "translated-60": replace(_PAPER_60, updates=30_000),
     # Bending brought nothing to clutter in so many updates.
-    "cluttered-60": _CLUTTERED_60,
-    "cluttered-60-gpu": replace(
-        _CLUTTERED_60, batch=1024, lr=3e-3, policy_lr_scale=0.5, updates=22_000, compile=True,
-        eval_every=5000,
-    ),
+    "cluttered-60": replace(_PAPER_60, bend=0.0, scene="cluttered", updates=45_000),
     "cluttered-100": replace(
         _PAPER_60, bend=0.0, scene="cluttered", side=100, clutter=8, scales=4, updates=45_000
     ),

@@ -11,7 +11,7 @@ from saccade.agents.export import Format
 
 Preset = Literal[
     "default", "mnist-cpu", "mnist-wide", "mnist-gpu", "mnist-glance", "translated-60",
-    "cluttered-60", "cluttered-60-gpu", "cluttered-100", "demo", "catch", "search", "track",
+    "cluttered-60", "cluttered-100", "demo", "catch", "search", "track",
 ]  # fmt: skip
 
 

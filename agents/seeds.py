@@ -76,7 +76,9 @@ class Order:
             config = replace(config, updates=self.updates, minutes=0.0)
         elif self.minutes:
             config = replace(config, minutes=self.minutes)
-        kind = choose_device(self.device).type
+        # What was trained on a GPU may be collected where there is none.
+        kind = choose_device(self.device).type if self.device == "auto" else self.device
+        kind = kind.partition(":")[0]
         folder = row_folder(self.out, row.name, config.augment, kind)
         device = kind if self.device == "auto" else self.device
         out = folder / f"seed-{seed}"

@@ -33,7 +33,7 @@ from saccade.data import ImageSet, Splits
 from saccade.digits import draw_digits
 
 BASE = TrainConfig(batch=128, augment=True, updates=10**9)
-FOR_GPU = ("mnist-gpu", "cluttered-60-gpu")
+FOR_GPU = ("mnist-gpu",)
 CASES = {
     "28x28-g8-s1-t6": replace(BASE, scene="centered", size=8, scales=1, glimpses=6),
     "60x60-g12-s3-t6": replace(BASE, scene="cluttered", side=60, size=12, scales=3, glimpses=6),

@@ -196,6 +196,14 @@ def test_minutes_become_updates_that_are_kept(order):
         train_seed(row, replace(order, minutes=5.0), 0)
 
 
+def test_what_a_gpu_trained_is_collected_where_there_is_none(order):
+    row = find_row("centered-28-6g")
+    for device in ("cuda", "cuda:1"):
+        out = replace(order, device=device).seed(row, 0).out
+        assert out == order.out / "centered-28-6g" / "augmented-cuda" / "seed-0"
+    assert replace(order, device="cpu").seed(row, 0).out.parent.name == "augmented-cpu"
+
+
 # The command ------------------------------------------------------------------------------------
 
 

@@ -265,7 +265,9 @@ def test_updates_in_graphs_are_those_of_plain_ones(precision):
         one, other = plain.update(), graphed.update()
         kept.append(other["loss_classify"])
         for name, value in one.items():
-            torch.testing.assert_close(other[name], value, rtol=0.02, atol=0.02)
+            scenes = 2 / 32 + 1e-6  # of 16 scenes with 2 rollouts, that may be answered otherwise
+            near = scenes if name == "accuracy" and precision == "bfloat16" else 0.02
+            torch.testing.assert_close(other[name], value, rtol=0.02, atol=near)
     assert len({float(value) for value in kept}) > 1, "what was given must stay as it was"
 
 

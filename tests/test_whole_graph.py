@@ -59,3 +59,23 @@ def test_a_learner_compiles_once_so_that_many_can(monkeypatch):
         for _ in range(3):
             learner.update()
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 6
+
+
+def test_an_update_takes_what_changes_from_tensors_that_stay():
+    """So that what is recorded of one update is right for all."""
+    digits = draw_digits(20, seed=0)
+    splits = Splits(digits, digits, digits, "digits")
+    config = TrainConfig(size=6, glimpses=2, batch=4, what=8, where=8, hidden=8, warmup=2)
+    honest, other = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
+    told = other._next_images, other.optimizer.schedule, other._learn
+    held = other._index, other.optimizer.update
+    for number in range(4):
+        wanted = honest.update()
+        other.updates = number
+        other._index.copy_(told[0]())
+        told[1](number)
+        other.updates = 10**6  # a recording would not know it anyway
+        seen = told[2]()
+        assert all(torch.equal(wanted[name], seen[name]) for name in wanted)
+    assert held[0] is other._index
+    assert held[1] is other.optimizer.update
