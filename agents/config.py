@@ -288,7 +288,7 @@ PRESETS: dict[str, TrainConfig] = {
         out=Path("runs/mnist-cpu"),
     ),
     "mnist-wide": _WIDE,
-    "mnist-gpu": replace(  # minutes, as a GPU takes four times the scenes in the same time
+    "mnist-gpu": replace(  # to a GPU four times the scenes are little more work
         _WIDE, batch=1024, lr=6e-3, policy_lr_scale=0.1, updates=30_000, compile=True,
         eval_every=5000, out=Path("runs/mnist-gpu"),
     ),

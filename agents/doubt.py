@@ -145,15 +145,14 @@ def measure(
 
 
 def get_references(
-    maker: SceneMaker, folder: Path, updates: int, batch: int, console: Console
+    maker: SceneMaker, folder: Path, updates: int, console: Console
 ) -> dict[str, nn.Module]:
     """Whole-scene networks for the same scenes: those already trained, or all where updates > 0.
 
     Args:
         maker: Of the training scenes.
         folder: Where they are kept, one folder each.
-        updates: To train for; 0 takes only what is there.
-        batch: Scenes in an update.
+        updates: To train for, of 256 scenes each; 0 takes only what is there.
         console: Where progress is shown.
     """
     found = {}
@@ -164,7 +163,7 @@ def get_references(
         length = updates or reference_length(folder, name)
         (folder / name).mkdir(parents=True, exist_ok=True)
         found[name] = train_reference(
-            name, maker, updates=length, batch=batch, device=maker.pool.images.device,
+            name, maker, updates=length, device=maker.pool.images.device,
             folder=folder / name, console=console,
         )  # fmt: skip
     return found
@@ -301,7 +300,6 @@ def doubt_one(
         make_scenes(trained.config, splits.train, training=True),
         others,
         references,
-        trained.config.batch,
         console,
     )
     with console.status("") as status:

@@ -37,7 +37,7 @@ class Optimizer:
             from the device.
 
     Attributes:
-        update: `()` int64 on the device, as `schedule` was told.
+        number: `()` int64 on the device: of the update, as `schedule` was told.
     """
 
     def __init__(self, config: TrainConfig, network: GazeNetwork, recorded: bool = False) -> None:
@@ -59,7 +59,7 @@ class Optimizer:
             capturable=recorded,
         )  # fmt: skip
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.
-        self.update, self._broken = (torch.tensor(-1, device=device) for _ in range(2))
+        self.number, self._broken = (torch.tensor(-1, device=device) for _ in range(2))
         self._broken_modules = torch.zeros(len(MODULES), dtype=torch.bool, device=device)
 
     def step(self, loss: Tensor, update: int) -> dict[str, Tensor]:
@@ -73,7 +73,7 @@ class Optimizer:
         Args:
             update: How many updates were done before.
         """
-        self.update.fill_(update)
+        self.number.fill_(update)
         for group, scale in zip(self.adam.param_groups, self.scales, strict=True):
             rate = self.learning_rate(update) * scale
             if self.recorded:
@@ -118,7 +118,7 @@ class Optimizer:
         broken = ~norms.isfinite()
         first = broken.any() & (self._broken < 0)
         self._broken_modules |= broken & first
-        self._broken.copy_(torch.where(first, self.update, self._broken))
+        self._broken.copy_(torch.where(first, self.number, self._broken))
         # Where this is 1 the fused kernels do nothing, as after a mixed-precision overflow.
         setattr(self.adam, "found_inf", (self._broken >= 0).float())  # noqa: B010
 

@@ -1,4 +1,4 @@
-"""An update recorded once and replayed: of all its Python only one call to the GPU is left.
+"""An update recorded once and replayed: of what Python asks of the GPU, little is left.
 
 A CUDA graph holds the launches of some work: the same kernels on the same memory. Replaying it
 costs what the kernels cost, where each launch by itself costs the processor several microseconds,
@@ -17,7 +17,8 @@ class Recorded:
     """Work as a CUDA graph, from the fourth call on.
 
     The work reads and writes tensors that stay where they are, of shapes that stay the same, and
-    never waits for the device; what it reads is filled in before each call.
+    never waits for the device; what it reads is filled in before each call. Where a tensor of it
+    is replaced by another, the recording knows the old one: make a new one.
 
     Args:
         work: Gives metrics, tensors on the device.
@@ -28,7 +29,7 @@ class Recorded:
         self.work, self.device = work, device
         self.calls = 0
         self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream(device)  # gradients must not know another
+        self._stream = torch.cuda.Stream(device)  # one for all calls, as gradients remember theirs
         self._metrics: dict[str, Tensor] = {}
 
     def __call__(self) -> dict[str, Tensor]:

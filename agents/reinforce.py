@@ -110,9 +110,10 @@ class Reinforce:
             unused = config.gaze != "learned" or config.glimpses == 1  # policy and baseline
             self.trip = DistributedDataParallel(self.trip, find_unused_parameters=unused)
         self.updates = 0
-        scenes = self.core.rows // config.rollouts
+        scenes = self.share.stop - self.share.start
         self._index = torch.zeros(scenes, dtype=torch.int64, device=device)
-        self._learn = Recorded(self._work, device) if recorded else self._work
+        self._learn: Callable[[], dict[str, Tensor]] = self._work
+        self._record()
         self._epoch, self._order = -1, torch.empty(0)
 
     def update(self) -> dict[str, Tensor]:
@@ -127,9 +128,14 @@ class Reinforce:
         self.updates += 1
         return metrics
 
+    def _record(self) -> None:
+        """Begins anew to have updates recorded, where they are."""
+        if self.optimizer.recorded:
+            self._learn = Recorded(self._work, self.device)
+
     def _work(self) -> dict[str, Tensor]:
         """The update whose number and images were filled in."""
-        loss, metrics = self.trip(self.optimizer.update, self._index)
+        loss, metrics = self.trip(self.optimizer.number, self._index)
         # 3. Learn.
         return metrics | self.optimizer.descend(loss)
 
@@ -219,6 +225,7 @@ class Reinforce:
         """Takes up where `state_dict` was taken; the weights are loaded apart."""
         self.updates = state["updates"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self._record()  # Adam has other tensors now
 
     def _next_images(self) -> Tensor:
         """Numbers of the images of this update: each epoch shows every image once."""

@@ -60,6 +60,16 @@ class Order:
             words.append("--augment" if self.augment else "--no-augment")
         return words
 
+    def kind(self) -> str:
+        """The device's type; that of a GPU also where there is none, as its seeds may be collected.
+
+        Raises:
+            ValueError: If there is no such type.
+        """
+        if self.device.partition(":")[0] == "cuda":
+            return "cuda"
+        return choose_device(self.device).type
+
     def whole(self, row: Row) -> TrainConfig:
         """The row's recipe at its full length.
 
@@ -76,13 +86,14 @@ class Order:
             config = replace(config, updates=self.updates, minutes=0.0)
         elif self.minutes:
             config = replace(config, minutes=self.minutes)
-        # What was trained on a GPU may be collected where there is none.
-        kind = choose_device(self.device).type if self.device == "auto" else self.device
-        kind = kind.partition(":")[0]
+        kind = self.kind()
         folder = row_folder(self.out, row.name, config.augment, kind)
         device = kind if self.device == "auto" else self.device
         out = folder / f"seed-{seed}"
-        return replace(config, seed=seed, device=device, threads=self.threads, out=out)
+        whole = config.compile or (kind == "cuda" and row.gaze is not None)  # several times as fast
+        return replace(
+            config, seed=seed, device=device, threads=self.threads, compile=whole, out=out
+        )
 
 
 def row_folder(out: Path, name: str, augmented: bool, device: str) -> Path:
@@ -107,6 +118,7 @@ def check_begun(config: TrainConfig) -> bool:
         "save_seconds",
         "log_every",
         "eval_every",
+        "compile",
         "download",
     }
     if config.minutes:
@@ -149,6 +161,7 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
     folder, preset = config.out, order.preset or row.preset
     begun = check_begun(config)
     if not (folder / "summary.json").is_file():
+        choose_device(config.device)  # or nothing is begun
         commits = [each for each in (_begun(folder).get("commit"), git_commit()) if each]
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"commit": ", ".join(dict.fromkeys(commits)) or None, "minutes": config.minutes}

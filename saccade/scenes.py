@@ -29,11 +29,7 @@ NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
 
 
 def random_warp(
-    images: Tensor,
-    key: Tensor,
-    bend: float = 0.0,
-    rows: Tensor | None = None,
-    columns: Tensor | None = None,
+    images: Tensor, key: Tensor, bend: float = 0.0, part: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
     """Rotates, scales, shears, shifts and bends each image by its own random amounts.
 
@@ -42,8 +38,8 @@ def random_warp(
         key: `(N,)` int64 random keys.
         bend: How far the nodes of an elastic field move at most, in half sides; the field is
             cubic between them (in the manner of Simard et al. 2003).
-        rows: `(N, h)` int64, which rows of each result to make; all, in order, unless given.
-        columns: `(N, w)` int64, which columns.
+        part: Which rows `(N, h)` and columns `(N, w)` of each result to make, int64; all unless
+            given.
 
     Returns:
         `(N, C, h, w)` uint8, bilinear, zero outside. Rotation is up to 0.25 rad, scale 15 %,
@@ -60,30 +56,26 @@ def random_warp(
     by_x = torch.stack([cos * wide, sin * high * (width / height)], 1)[..., None]
     down = [(shear * cos - sin) * wide * (height / width), (shear * sin + cos) * high]
     by_y = torch.stack(down, 1)[..., None]
-    y, x = (
-        _middles(side, images.device) if which is None else _middles(side, images.device)[which]
-        for side, which in ((height, rows), (width, columns))
-    )
-    x, y = (each if each.ndim == 1 else each[:, None] for each in (x, y))  # of all, or of each
+    x, y = (_middles(side, images.device) for side in (width, height))
+    if part is not None:
+        y, x = y[part[0]][:, None], x[part[1]][:, None]  # other ones for each image
     grid = (by_x * x)[:, :, None] + (by_y * y + shift[..., None])[..., None]
     if bend:
         nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
         with torch.autocast(images.device.type, enabled=False):  # exact in a caller's autocast too
-            grid = grid + _bend(nodes, height, width, rows, columns)
+            grid = grid + _bend(nodes, height, width, part)
     moved = F.grid_sample(images.float(), grid.permute(0, 2, 3, 1), align_corners=False)
     return moved.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _bend(
-    nodes: Tensor, height: int, width: int, rows: Tensor | None, columns: Tensor | None
-) -> Tensor:
+def _bend(nodes: Tensor, height: int, width: int, part: tuple[Tensor, Tensor] | None) -> Tensor:
     """`(N, 2, h, w)`: how far an elastic field moves pixels, from its nodes `(N, 2, NODES**2)`."""
     down, across = (_cubic(side, nodes.device) for side in (height, width))
-    if rows is None or columns is None:
+    if part is None:
         field = (down.T[:, None, :, None] * across.T[:, None, :]).reshape(NODES * NODES, -1)
         return (nodes @ field).view(*nodes.shape[:2], height, width)
-    field = down[rows][:, None] @ nodes.unflatten(2, (NODES, NODES))  # (N, 2, h, NODES)
-    return field @ across[columns][:, None].mT
+    field = down[part[0]][:, None] @ nodes.unflatten(2, (NODES, NODES))  # (N, 2, h, NODES)
+    return field @ across[part[1]][:, None].mT
 
 
 def _middles(side: int, device: torch.device) -> Tensor:
@@ -176,24 +168,23 @@ class SceneMaker:
             other = (index[:, None] + other) % total  # (N, clutter): never the image itself
             cut = uniform(fold(key, "cut"), self.clutter, 2)
             put = uniform(fold(key, "put"), self.clutter, 2)
-            rows = (cut[..., 0] * (height - size + 1)).long()[..., None] + torch.arange(
-                size, device=index.device
-            )  # (N, clutter, size)
-            columns = (cut[..., 1] * (width - size + 1)).long()[..., None] + torch.arange(
-                size, device=index.device
-            )
+            along = torch.arange(size, device=index.device)
+            rows = (cut[..., 0] * (height - size + 1)).long()[..., None] + along
+            columns = (cut[..., 1] * (width - size + 1)).long()[..., None] + along
+            own = fold(key[:, None], torch.arange(self.clutter, device=index.device))
+            flat = (each.flatten(0, 1) for each in (other, rows, columns, own))  # N * clutter
+            pieces = self._pieces(*flat).unflatten(0, (count, self.clutter))
             for piece in range(self.clutter):
-                cut_from = other[:, piece], rows[:, piece], columns[:, piece]
-                _paste(canvas, self._pieces(*cut_from, fold(key, piece)), put[:, piece], self.side)
+                _paste(canvas, pieces[:, piece], put[:, piece], self.side)
         return canvas.view(count, channels, self.side, self.side)
 
     def _pieces(self, index: Tensor, rows: Tensor, columns: Tensor, key: Tensor) -> Tensor:
-        """Pieces `(N, C, size, size)` of images, augmented where those are that they hide.
+        """Pieces `(N, C, size, size)` of images, augmented like the images that they hide.
 
-        Or what is to be found would be told from clutter by how smooth it is.
+        Else clutter could be told by its sharpness.
         """
         if self.augment:
-            return random_warp(self.pool.images[index], key, self.bend, rows, columns)
+            return random_warp(self.pool.images[index], key, self.bend, (rows, columns))
         pixels = self.pool.images[index[:, None, None], :, rows[:, :, None], columns[:, None]]
         return pixels.permute(0, 3, 1, 2)
 

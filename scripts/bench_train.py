@@ -26,6 +26,7 @@ from rich.table import Table
 from saccade.agents.checkpoint import describe_machine
 from saccade.agents.config import PRESETS, TrainConfig, thread_count
 from saccade.agents.precision import products
+from saccade.agents.recorded import WARM
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import choose_device
 from saccade.agents.suite import ROWS
@@ -48,13 +49,13 @@ CASES = {
 
 
 def rate(work: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """Calls a second, over at least so many seconds, after a few calls that do not count."""
+    """Calls a second, over at least so many seconds, after some that compile and record."""
 
     def wait() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    for _ in range(3):
+    for _ in range(WARM + 1):
         work()
     wait()
     begun, count = time.perf_counter(), 0

@@ -210,11 +210,10 @@ def ship_row(args: argparse.Namespace) -> Path:
     if kind.method != "saccade":
         raise ValueError(f"{kind.name} is no agent; what is shipped is called like cluttered-60-8g")
     place = (kind.task, kind.glimpses)
-    rows = [each for each in read_rows(args.results) if each["headline"]]
-    rows = [each for each in rows if (each["task"], each["glimpses"]) == place]
-    if not rows:
+    rows = [each for each in read_rows(args.results) if (each["task"], each["glimpses"]) == place]
+    row = next((each for each in rows if each["headline"]), None)
+    if row is None:
         raise ValueError(f"there is no row {kind.name} in {args.results}; train it first")
-    row = rows[0]
     folder = row_folder(args.out, kind.name, row["augmented"], row["device"])
     best = min(zip(row["validation"], row["seed_numbers"], strict=True))[1]
     run = folder / f"seed-{best}"
@@ -227,6 +226,9 @@ def ship_row(args: argparse.Namespace) -> Path:
     splits = load_data(args.data or read_config(run / "config.json").data)
     path = ship(row, run, result, splits, args.weights)
     shipped = {"name": kind.name, "seed": best, "error": result["error"]}
+    for other in rows:
+        if "shipped" in other:  # one row alone is what is shipped
+            write_row({key: other[key] for key in other if key != "shipped"}, args.results)
     write_row(row | {"shipped": shipped}, args.results)
     return path
 

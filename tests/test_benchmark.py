@@ -199,9 +199,12 @@ def test_minutes_become_updates_that_are_kept(order):
 def test_what_a_gpu_trained_is_collected_where_there_is_none(order):
     row = find_row("centered-28-6g")
     for device in ("cuda", "cuda:1"):
-        out = replace(order, device=device).seed(row, 0).out
-        assert out == order.out / "centered-28-6g" / "augmented-cuda" / "seed-0"
-    assert replace(order, device="cpu").seed(row, 0).out.parent.name == "augmented-cpu"
+        config = replace(order, device=device).seed(row, 0)
+        assert config.out == order.out / "centered-28-6g" / "augmented-cuda" / "seed-0"
+        assert config.compile, "on a GPU several times as fast"
+    config = order.seed(row, 0)
+    assert config.out.parent.name == "augmented-cpu"
+    assert not config.compile
 
 
 # The command ------------------------------------------------------------------------------------

@@ -58,3 +58,31 @@ def test_a_state_of_another_number_of_rates_is_refused():
     state = Optimizer(one, make_network(one)).state_dict()
     with pytest.raises(ValueError, match="group"):
         Optimizer(two, make_network(two)).load_state_dict(state)
+
+
+@pytest.mark.parametrize("kinds", [(True, True), (True, False), (False, True)])
+def test_what_is_recorded_or_not_takes_up_where_the_other_stood(kinds):
+    config = replace(SMALL, warmup=3, policy_lr_scale=0.5)
+    networks = [make_network(config) for _ in range(2)]
+
+    def learn(optimizer, updates):
+        for update in updates:
+            loss = sum((value**2).sum() for value in optimizer.network.parameters())
+            optimizer.step(loss * (1 + update), update)
+
+    straight = Optimizer(config, networks[0], recorded=kinds[1])
+    learn(straight, range(8))
+    first = Optimizer(config, networks[1], recorded=kinds[0])
+    learn(first, range(4))
+    state = first.state_dict()
+    assert [group["lr"] for group in state["param_groups"]] == [config.lr] * 2, "plain numbers"
+    second = Optimizer(config, networks[1], recorded=kinds[1])
+    rates = list(second.rates)
+    second.load_state_dict(state)
+    learn(second, range(4, 8))
+    for group, rate in zip(second.adam.param_groups, rates, strict=True):
+        assert group["capturable"] == kinds[1]
+        assert (group["lr"] is rate) == kinds[1], "what is recorded reads a rate that stays"
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert float(straight.rates[0]) == pytest.approx(float(second.rates[0]))

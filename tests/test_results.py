@@ -240,6 +240,8 @@ def test_one_headline_for_a_task_and_budget_and_it_is_what_is_shipped():
     places = {(row["task"], row["glimpses"]) for row in ROWS if row["method"] == "saccade"}
     headlines = [(row["task"], row["glimpses"]) for row in ROWS if row["headline"]]
     assert sorted(headlines) == sorted(places)
+    told = [row["shipped"]["name"] for row in ROWS if "shipped" in row]
+    assert len(told) == len(set(told)), "one row alone is what is shipped"
     shipped_rows = {row["shipped"]["name"]: row for row in ROWS if "shipped" in row}
     assert set(shipped_rows) == set(shipped.names())
     for name, row in shipped_rows.items():

@@ -79,7 +79,7 @@ def test_part_of_a_warped_image_is_cut_from_the_whole(bend):
     whole = random_warp(images.byte(), keys, bend)
     rows = (torch.arange(20) % 7)[:, None] + torch.arange(6)
     columns = (torch.arange(20) % 13)[:, None] + torch.arange(5)
-    part = random_warp(images.byte(), keys, bend, rows, columns)
+    part = random_warp(images.byte(), keys, bend, (rows, columns))
     wanted = torch.stack([whole[i][:, rows[i]][:, :, columns[i]] for i in range(20)])
     assert int((part.int() - wanted.int()).abs().max()) <= 1  # of sums in another order
     assert float((part != wanted).float().mean()) < 0.01

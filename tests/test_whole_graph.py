@@ -67,15 +67,14 @@ def test_an_update_takes_what_changes_from_tensors_that_stay():
     splits = Splits(digits, digits, digits, "digits")
     config = TrainConfig(size=6, glimpses=2, batch=4, what=8, where=8, hidden=8, warmup=2)
     honest, other = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
-    told = other._next_images, other.optimizer.schedule, other._learn
-    held = other._index, other.optimizer.update
-    for number in range(4):
+    index, number = other._index, other.optimizer.number
+    for update in range(4):
         wanted = honest.update()
-        other.updates = number
-        other._index.copy_(told[0]())
-        told[1](number)
-        other.updates = 10**6  # a recording would not know it anyway
-        seen = told[2]()
+        other.updates = update
+        other._index.copy_(other._next_images())
+        other.optimizer.schedule(update)
+        other.updates = 10**6  # a recording would not know it either
+        seen = other._learn()
         assert all(torch.equal(wanted[name], seen[name]) for name in wanted)
-    assert held[0] is other._index
-    assert held[1] is other.optimizer.update
+    assert index is other._index
+    assert number is other.optimizer.number

@@ -34,8 +34,8 @@ LEAST_CAPABILITY = (6, 1)  # has dp4a
 Steps = tuple[tuple[int, int, int, int, int], ...]
 READS = (torch.uint8, torch.float32, torch.float16, torch.bfloat16)
 MAX_LANES = 4096  # columns of pixels in a window, that a program holds at once
-LOADS = 8  # a thread has at once; more of them, or more warps, were slower on an H200
-PROGRAMS = 4096  # fill the device: as many as its multiprocessors hold
+LOADS = 8  # of a thread for some rows at once; more, or more warps, were slower on an H200
+PROGRAMS = 4096  # of the widest scale: as many as the multiprocessors of a large device hold
 
 
 def _power(number: int) -> int:
@@ -54,8 +54,8 @@ def plan(size: int, scales: int, factor: int, words: bool) -> tuple[int, Steps]:
         words: Whether images are bytes and may be read four at a time.
 
     Returns:
-        The warps of a program: one, which waits for no other, unless its threads would have too
-        much to load for a row of pixels. And of each scale, finest first, (cell, wide, lanes, tile,
+        The warps of a program: one, which waits for no other, unless its threads would have more
+        than twice LOADS for a single row of pixels. And of each scale, finest first, (cell, wide, lanes, tile,
         rows): a cell's side in pixels, pixels to a lane's width, lanes to a cell, rows of cells at
         once, rows of pixels at once.
     """

@@ -193,7 +193,7 @@ def look_kernel(
     a window's start otherwise than the CPU.
     """
     glimpse = (tl.program_id(0) // SCALES).to(tl.int64)
-    mine = SCALES - 1 - tl.program_id(0) % SCALES
+    own_scale = SCALES - 1 - tl.program_id(0) % SCALES
     channel = tl.program_id(1)
     channels = tl.num_programs(1)
     image = tl.load(image_index + glimpse).to(tl.int64) if INDEXED else glimpse
@@ -203,7 +203,7 @@ def look_kernel(
     center_y = _center(tl.load(locations + 2 * glimpse + 1), height, WIDEST)
     plane = images + (image * channels + channel) * height * WIDTH
     for scale in tl.static_range(SCALES):
-        if scale == mine:
+        if scale == own_scale:
             cells = ((glimpse * SCALES + scale) * channels + channel) * (SIZE * SIZE)
             _look_at_scale(
                 plane,
