@@ -116,14 +116,18 @@ def moved_bytes(case: Case, places: Tensor, pixel: int, cell: int = 4) -> float:
     return float(read) + written
 
 
-def copy_speed(count: float) -> float:
+def copy_speed(count: float, device: str = "cpu") -> float:
     """Bytes a second, read and written, of a copy that moves so many."""
-    source = torch.zeros(max(int(count) // 2, 64), dtype=torch.uint8)
-    target, times = torch.empty_like(source), []
+    gpu = device == "cuda"
+    source = torch.zeros(max(int(count) // 2, 64), dtype=torch.uint8, device=device)
+    target, times, copies = torch.empty_like(source), [], 20 if gpu else 1
     for _ in range(7):
         begun = time.perf_counter()
-        target.copy_(source)
-        times.append(time.perf_counter() - begun)
+        for _ in range(copies):
+            target.copy_(source)
+        if gpu:
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - begun) / copies)
     return 2 * len(source) / statistics.median(times)
 
 
@@ -247,7 +251,8 @@ def measure_on_gpu(case: Case, dtype: torch.dtype) -> dict[str, Any]:
         "ratio": None, "backend": "fused", "compiled": True, "looks": 20,
         "dtype": "uint8", "output": str(dtype).removeprefix("torch."), "threads": None,
         "device": torch.cuda.get_device_name(), "microseconds": round(look * 1e6, 2),
-        "gb_per_s": round(moved / look / 1e9, 1), **found,
+        "gb_per_s": round(moved / look / 1e9, 1),
+        "share_of_copy": round(moved / look / copy_speed(moved, "cuda"), 4), **found,
     }  # fmt: skip
 
 
