@@ -55,9 +55,9 @@ def plan(size: int, scales: int, factor: int, words: bool) -> tuple[int, Steps]:
 
     Returns:
         The warps of a program: one, which waits for no other, unless its threads would have more
-        than twice LOADS for a single row of pixels. And of each scale, finest first, (cell, wide, lanes, tile,
-        rows): a cell's side in pixels, pixels to a lane's width, lanes to a cell, rows of cells at
-        once, rows of pixels at once.
+        than twice LOADS for a single row of pixels. And of each scale, finest first, (cell, wide,
+        lanes, tile, rows): a cell's side in pixels, pixels to a lane's width, lanes to a cell, rows
+        of cells at once, rows of pixels at once.
     """
     columns = _power(size)
     shapes = []
