@@ -1,5 +1,6 @@
 """What can only be shown on a GPU: the same numbers as on the CPU, without ever waiting for it."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,16 @@ CONFIG = TrainConfig(
     scene="cluttered", side=24, clutter_size=4, size=4, scales=2, glimpses=4, batch=16,
     augment=True, reward="dense", early=0.3, rollouts=2, baseline="leave-one-out", warmup=1,
 )  # fmt: skip
+
+
+@contextmanager
+def never_waiting():
+    """Within, whatever waits for the device is an error."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def learner(device, **changes):
@@ -58,12 +69,9 @@ def test_an_update_never_waits_for_the_device(gaze, core, first, precision):
     one = learner("cuda", gaze=gaze, core=core, first=first, precision=precision)
     for _ in range(3):
         one.update()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waiting():
         for _ in range(3):
             one.update()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_first_update_is_that_of_the_cpu():
@@ -309,12 +317,9 @@ def test_a_recorded_update_never_waits_for_the_device():
     one = learner("cuda", compile=True)
     for _ in range(WARM + 1):
         one.update()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waiting():
         for _ in range(3):
             one.update()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_fused_looks_never_wait_for_the_device():
@@ -323,14 +328,11 @@ def test_fused_looks_never_wait_for_the_device():
     at, index = places(14).cuda(), torch.arange(14, device="cuda") % 7
     retina.look(scene, at, index)
     retina.look(scene, at[:7])
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waiting():
         retina.look(scene, at, index)
         retina.look(scene, at[:7])
         scene.replace(scene.images.flip(0))
         retina.look(scene, at, index)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_smooth_windows_are_those_of_the_cpu():
