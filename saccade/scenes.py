@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from saccade.corruptions import corrupt_mixed
-from saccade.counter import fold, integers, uniform
+from saccade.counter import count_up, fold, integers, uniform
 from saccade.data import ImageSet
 
 Layout = Literal["centered", "translated", "cluttered"]
@@ -171,7 +171,7 @@ class SceneMaker:
             along = torch.arange(size, device=index.device)
             rows = (cut[..., 0] * (height - size + 1)).long()[..., None] + along
             columns = (cut[..., 1] * (width - size + 1)).long()[..., None] + along
-            own = fold(key[:, None], torch.arange(self.clutter, device=index.device))
+            own = fold(key[:, None], count_up(0, self.clutter, index.device))
             flat = (each.flatten(0, 1) for each in (other, rows, columns, own))  # N * clutter
             pieces = self._pieces(*flat).unflatten(0, (count, self.clutter))
             for piece in range(self.clutter):

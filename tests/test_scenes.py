@@ -72,6 +72,26 @@ def test_what_hides_is_augmented_like_what_is_hidden():
     assert bool(boxes[smooth > 0].all())
 
 
+def test_no_counter_of_a_compiled_loop_is_multiplied_by_large_numbers():
+    """As `counter.count_up` says; a large number is one of the random ones."""
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    maker = SceneMaker(blocks(), "cluttered", 24, 3, 4, augment=True, bend=0.1)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(maker, backend=keep, fullgraph=True)(INDEX, KEYS),
+                       maker(INDEX, KEYS))  # fmt: skip
+    torch._dynamo.reset()
+    for node in (node for graph in graphs for node in graph.graph.nodes):
+        if "arange" in str(node.target):
+            large = [user for user in node.users for each in user.args
+                     if isinstance(each, int) and abs(each) > 2**31]  # fmt: skip
+            assert not large, node
+
+
 @pytest.mark.parametrize("bend", [0.0, 0.2])
 def test_part_of_a_warped_image_is_cut_from_the_whole(bend):
     images = torch.randint(0, 256, (20, 3, 12, 17), generator=torch.Generator().manual_seed(1))
