@@ -71,7 +71,7 @@ def random_warp(
 def _bend(nodes: Tensor, height: int, width: int, part: tuple[Tensor, Tensor] | None) -> Tensor:
     """`(N, 2, h, w)`: how far an elastic field moves pixels, from its nodes `(N, 2, NODES**2)`."""
     down, across = (_cubic(side, nodes.device) for side in (height, width))
-    if part is None:
+    if part is None:  # one product serves all images
         field = (down.T[:, None, :, None] * across.T[:, None, :]).reshape(NODES * NODES, -1)
         return (nodes @ field).view(*nodes.shape[:2], height, width)
     field = down[part[0]][:, None] @ nodes.unflatten(2, (NODES, NODES))  # (N, 2, h, NODES)

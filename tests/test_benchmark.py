@@ -196,6 +196,14 @@ def test_minutes_become_updates_that_are_kept(order):
         train_seed(row, replace(order, minutes=5.0), 0)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_nothing_is_begun_on_a_device_that_is_not_here(order):
+    row, elsewhere = find_row("centered-28-2g"), replace(order, device="cuda")
+    with pytest.raises(ValueError, match="cannot be used here"):
+        train_seed(row, elsewhere, 0)
+    assert not elsewhere.seed(row, 0).out.exists()
+
+
 def test_what_a_gpu_trained_is_collected_where_there_is_none(order):
     row = find_row("centered-28-6g")
     for device in ("cuda", "cuda:1"):
