@@ -97,6 +97,9 @@ class TrainConfig:
     """What its returns are compared with: a learned guess, or the other rollouts on the scene."""
     sigma: float = 0.1
     """Spread of the Gaussian policy, in locations (the scene is 2 wide)."""
+    slip: float = 0.0
+    """How far, in training, the eye lands beside the place it was sent to, and is believed to be
+    at: the spread of a Gaussian, in locations. Without augmentation less is learned by heart so."""
     policy_weight: float = 0.01
     """Weight of the REINFORCE loss beside the others; its advantages are normalized."""
     routing: Literal["apart", "shared"] = "apart"
@@ -161,7 +164,8 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
         for name in ("side", "clutter", "minutes", "policy_weight", "early", "weight_decay",
-                     "warmup", "threads", "save_seconds", "seed", "entropy", "bend"):  # fmt: skip
+                     "warmup", "threads", "save_seconds", "seed", "entropy", "bend",
+                     "slip"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
         for name in ("sigma", "lr", "policy_lr_scale", "clip_norm"):
@@ -170,8 +174,10 @@ class TrainConfig:
         for name in ("discount", "trace", "corrupt"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
-        if self.env and (self.judge != "test" or self.compile):
-            raise ValueError("--judge and --compile are for scenes with labels, not for --env")
+        if self.env and (self.judge != "test" or self.compile or self.slip):
+            raise ValueError(
+                "--judge, --compile and --slip are for scenes with labels, not for --env"
+            )
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")
         if self.baseline == "leave-one-out" and self.rollouts < 2:
@@ -291,6 +297,9 @@ PRESETS: dict[str, TrainConfig] = {
     "mnist-gpu": replace(  # to a GPU four times the scenes are little more work
         _WIDE, batch=1024, lr=6e-3, policy_lr_scale=0.1, updates=30_000, compile=True,
         eval_every=5000, out=Path("runs/mnist-gpu"),
+    ),
+    "mnist-plain": replace(  # no image is altered: what keeps from learning by heart is the slip
+        _WIDE, augment=False, bend=0.0, slip=0.1, out=Path("runs/mnist-plain"),
     ),
     # Of two glimpses only one is chosen, and that has to go by what the first has shown.
     "mnist-glance": replace(_GOOD, glimpses=2, updates=50_000, out=Path("runs/mnist-glance")),

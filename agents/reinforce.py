@@ -153,6 +153,7 @@ class Reinforce:
                 gaze=config.gaze,
                 learned_first=config.first == "learned",
                 sigma=config.sigma,
+                slip=config.slip,
                 routing=config.routing,
             )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).

@@ -45,6 +45,7 @@ def rollout(
     gaze: Gaze = "learned",
     learned_first: bool = False,
     sigma: float = 0.0,
+    slip: float = 0.0,
     routing: str = "apart",
 ) -> Rollout:
     """Plays one batch of episodes to their end.
@@ -61,6 +62,10 @@ def rollout(
         gaze: "learned", or a name in `SCRIPTS`, which then chooses in the policy's place.
         learned_first: Whether the policy chooses the first location too.
         sigma: Spread of the Gaussian around the policy's mean, in locations; 0 gives the mode.
+        slip: Spread of the Gaussian by which the eye lands beside the place chosen, in locations.
+            Nothing here is told of it: the network takes each glimpse for one of the place
+            chosen, while the scanpath says where the eye was. A first place that the world
+            draws is hit.
         routing: "apart" or "shared", see `objectives.ROUTING`.
     """
     state, total = network.start(core.rows), core.glimpses
@@ -69,33 +74,46 @@ def rollout(
     members = count_up(0, core.rows, core.device) % core.rollouts
     row_key = fold(fold(key, members), "gaze")
     noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
+    beside = slip * normal(fold(row_key, "slip"), total, 2) if slip else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last
     means: list[Tensor] = []
     samples: list[Tensor] = []
     seen, rewards = [], []
 
+    center = torch.zeros(core.rows, 2, device=core.device)
+    # A script that is a whole path starts it; random gaze starts where the learned one does.
+    starts = learned_first if gaze == "learned" else gaze != "random"
+
     def choose(t: int) -> Tensor:
         """The location of glimpse t, counted from 0."""
+        if not (t or starts):
+            return center
         if gaze != "learned":
             return SCRIPTS[gaze](t, total, row_key)
         features = before[t] if routing == "shared" else before[t].detach()
-        mean = network.policy(features, observation.gaze if t else center)
+        mean = network.policy(features, told if t else center)
         sample = mean.detach() if noise is None else mean.detach() + noise[:, t]
         means.append(mean)
         samples.append(sample)
         return sample
 
-    center = torch.zeros(core.rows, 2, device=core.device)
-    # A script that is a whole path starts it; random gaze starts where the learned one does.
-    starts = learned_first if gaze == "learned" else gaze != "random"
-    observation = core.reset(index=index, key=key, location=choose(0) if starts else None)
+    def land(place: Tensor, t: int) -> Tensor:
+        """Where the eye comes down that is sent to a place."""
+        return place if beside is None else place + beside[:, t]
+
+    told = choose(0)
+    drawn = core.first == "random" and not starts
+    observation = core.reset(index=index, key=key, location=None if drawn else land(told, 0))
+    told = observation.gaze if drawn else told.clamp(-1, 1)
     undecided = torch.zeros(core.rows, dtype=torch.int64, device=core.device)
     for t in range(1, total + 1):
         seen.append(observation)
-        state = network.see(observation.glimpse, observation.gaze, state)
+        state = network.see(observation.glimpse, told, state)
         before.append(state[0])
         if t < total:
-            observation, result = core.step(choose(t), undecided)
+            place = choose(t)
+            observation, result = core.step(land(place, t), undecided)
+            told = place.clamp(-1, 1)
             rewards.append(result.reward)
     # In whatever type the products were, losses are of float32.
     logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)

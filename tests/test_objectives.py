@@ -1,5 +1,6 @@
 """Losses with numbers worked out by hand, and gradients that go where they are declared to."""
 
+import functools
 import math
 from dataclasses import replace
 
@@ -135,12 +136,17 @@ def test_early_classification_is_a_mean_with_its_weight():
     assert torch.allclose(each[:, 1].mean(), want)
 
 
-def play(core_name="rnn", first="center", gaze="learned", rollouts=1, routing="apart"):
+def play(
+    core_name="rnn", first="center", gaze="learned", rollouts=1, routing="apart", slip=0.0, see=None
+):
     maker = SceneMaker(noise(), "translated", 20)
     config = TrainConfig(core=core_name, size=4, scales=2, glimpses=4, first=first, aim="relative")
     torch.manual_seed(0)
     network = config.agent_spec(maker.shape, maker.pool.classes).build()
-    core = GazeCore(Classify(maker), network.retina, 4, 6, rollouts=rollouts)
+    start = "random" if first == "random" else "center"
+    core = GazeCore(Classify(maker), network.retina, 4, 6, rollouts=rollouts, first=start)
+    if see is not None:
+        network.see = functools.partial(see, network.see)
     played = rollout(
         network,
         core,
@@ -148,6 +154,7 @@ def play(core_name="rnn", first="center", gaze="learned", rollouts=1, routing="a
         gaze=gaze,
         learned_first=first == "learned",
         sigma=0.2,
+        slip=slip,
         routing=routing,
     )
     return network, played
@@ -213,3 +220,31 @@ def test_a_script_leaves_the_policy_alone():
     assert float(losses.policy) == float(losses.baseline) == 0
     (losses.classify + losses.policy + losses.baseline).backward()
     assert all(each.grad is None for each in network.policy.parameters())
+
+
+@pytest.mark.parametrize("first", ["center", "random", "learned"])
+def test_an_eye_that_slips_is_believed_to_be_where_it_was_sent(first):
+    told = []
+
+    def see(real, glimpse, location, state):
+        told.append(location)
+        return real(glimpse, location, state)
+
+    _, played = play(first=first, rollouts=100, slip=0.05, see=see)
+    sent, were = torch.stack(told, 1), played.scanpath.locations
+    assert torch.equal(sent[:, -3:], played.samples[:, -3:].clamp(-1, 1))
+    if first == "learned":
+        assert torch.equal(sent, played.samples.clamp(-1, 1))
+    elif first == "center":
+        assert not sent[:, 0].any()
+    else:  # drawn by the world, and hit
+        assert torch.equal(sent[:, 0], were[:, 0])
+    beside = (were - sent)[:, first == "random" :]
+    free = (were.abs() < 1).all(-1).all(-1)
+    assert free.float().mean() > 0.5
+    beside = beside[free]
+    assert beside.std() == pytest.approx(0.05, rel=0.05)
+    assert abs(beside.mean()) < 0.005
+    slips = beside.flatten(1)  # each of its own: places, x and y, episodes on one scene
+    assert (torch.corrcoef(slips.T) - torch.eye(slips.shape[1])).abs().max() < 0.2
+    assert slips.unique(dim=0).shape == slips.shape

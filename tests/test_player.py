@@ -151,6 +151,7 @@ def test_the_command_trains_watches_and_repeats(tmp_path, capsys):
         (["--env-options", "{}"], "belongs to --env"),
         (["--env", "saccade/Catch-v0", "--judge", "validation", "--updates", "1"], "not for --env"),
         (["--env", "saccade/Catch-v0", "--compile", "--updates", "1"], "not for --env"),
+        (["--env", "saccade/Catch-v0", "--slip", "0.1", "--updates", "1"], "not for --env"),
         (["--env", "saccade/Catch-v0", "--trace", "2"], "--trace"),
     ],
 )

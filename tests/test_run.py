@@ -288,6 +288,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_with_the_state_before_it(sma
     [
         ({"batch": 0}, "--batch must be 1 or more"),
         ({"sigma": 0.0}, "--sigma must be over 0"),
+        ({"slip": -0.1}, "--slip must be 0 or more"),
         ({"lr": float("nan")}, "--lr must be over 0"),
         ({"baseline": "leave-one-out", "rollouts": 1}, "needs --rollouts of 2"),
         ({"core": "transformer"}, "--core is one of rnn, rnn-norm, gru, lstm"),
@@ -332,3 +333,10 @@ def test_only_training_scenes_are_augmented_and_corrupted():
     learner = Reinforce(config, splits, torch.device("cpu"))
     assert learner.scenes.corrupt == 0.5
     assert learner.validation.corrupt == 0
+
+
+def test_the_eye_slips_in_training_alone(small):
+    splits, device = load(small.data), torch.device("cpu")
+    sure, slipping = (Reinforce(replace(small, slip=slip), splits, device) for slip in (0.0, 0.3))
+    assert sure.validate() == slipping.validate()
+    assert sure.update()["loss_classify"] != slipping.update()["loss_classify"]
