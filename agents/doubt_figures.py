@@ -84,7 +84,7 @@ def draw_reliability(result: dict[str, Any]) -> "Axes":
         ax.set_title(
             f"after {t} glimpse{'s' if t != '1' else ''}", fontsize=9, color=INK, loc="left"
         )
-        ax.legend(frameon=False, fontsize=8, labelcolor=QUIET, loc="lower right")
+        ax.legend(frameon=False, fontsize=8, labelcolor=QUIET)
         style_chart(ax)
     return ax
 
