@@ -99,7 +99,7 @@ def rollout(
 
     def land(place: Tensor, t: int) -> Tensor:
         """Where the eye comes down that is sent to a place."""
-        return place if beside is None else place + beside[:, t]
+        return place if beside is None else place.clamp(-1, 1) + beside[:, t]
 
     told = choose(0)
     drawn = core.first == "random" and not starts

@@ -30,6 +30,11 @@ def make_table(rows: Rows) -> str:
             " Trained for a larger budget: the first glimpses of that agent, which does not know "
             "how many will follow."
         )
+    if any(map(_slips, rows)):
+        notes += (
+            " Eye slips: no image is altered by it; each glimpse to learn from lies a little "
+            "beside the place that it is believed to be at."
+        )
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."
     if not all(row["complete"] for row in rows):
@@ -89,12 +94,16 @@ def _agent(row: dict[str, Any], kind: Row, rebuilt: str) -> list[str]:
         kind.paper,
         rebuilt,
         seeds,
-        "yes" if row["augmented"] else "no",
+        ("yes" if row["augmented"] else "no") + (", eye slips" if _slips(row) else ""),
         row["extra_supervision"],
         row["device"],
         ("" if row["trained_for"] == row["glimpses"] else f"for {row['trained_for']}, ")
         + ("to the end" if row["complete"] else "cut short"),
     ]
+
+
+def _slips(row: dict[str, Any]) -> bool:
+    return "slip" in row["recipe"]
 
 
 def _gazes(rows: Rows) -> str:

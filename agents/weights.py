@@ -170,6 +170,7 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
     right = f"{result['correct'][-1]:,} of {result['total']:,} right"
     paper = Row(row["task"], row["glimpses"], row["method"]).paper
     warp = "random affine" + (" and elastic" if recipe.get("bend") else "")
+    slip = f"; in training the eye slips by {recipe['slip']}" if "slip" in recipe else ""
     end = "to the end of its recipe" if result["complete"] else "not to the end of its recipe"
     machine = result["hardware"]["gpu"] or f"CPU, {result['threads']} thread(s)"
     lines = {
@@ -182,7 +183,7 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
         "the paper": f"{paper} %",
         "data": f"{row['data']}: {split['train']:,} images to learn from, "
         f"{split['validation']:,} for validation, {split['test']:,} for the test",
-        "augmentation": f"{warp}, of training images" if row["augmented"] else "none",
+        "augmentation": (f"{warp}, of training images" if row["augmented"] else "none") + slip,
         "extra supervision": row["extra_supervision"],
         "trained": f"{end}: {result['updates']:,} updates, {result['images']:,} scenes, "
         f"{result['seconds']:,.0f} s on {machine}",

@@ -206,6 +206,10 @@ def test_the_table_has_the_papers_numbers_beside_ours():
     assert "| centered-28 | 7 |  |  | 1.07 |  |  |  |  |  | not yet |" in agents
     worse = make_table([agent_row(error=2.63)])
     assert "| cluttered-60 | 8 | 2.63 |" in worse, "as good as the rebuilt is not better"
+    assert "slip" not in notes
+    slips = make_table([agent_row(augmented=False, recipe={"slip": 0.1})])
+    assert "| no, eye slips | none |" in slips
+    assert "beside the place that it is believed to be at" in slips
     for part in (agents, gazes, whole):
         assert len({line.count("|") for line in part.splitlines()}) == 1
 
