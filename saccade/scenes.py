@@ -118,7 +118,7 @@ def _sharpen(images: Tensor) -> Tensor:
         images: `(N, C, h + 2, w + 2)` float, with a margin to take from.
 
     Returns:
-        `(N, C, h, w)` float: half of what a narrow blur takes, put on top.
+        `(N, C, h, w)` float: `SHARPER` times what a narrow blur takes, put on top.
     """
     blurred = 0.75 * images[..., 1:-1] + 0.125 * (images[..., :-2] + images[..., 2:])
     beside = blurred[..., :-2, :] + blurred[..., 2:, :]
