@@ -22,7 +22,7 @@ from saccade.agents.scaling_agent import (
 )
 from saccade.counter import fold, integers, make_key, normal, row_keys, uniform
 from saccade.plates import PlateMaker, PlateScene
-from saccade.scenes import random_warp
+from saccade.scenes import missing_sharpness, random_warp
 
 SIDES = (100, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)  # the agent learns on
 OFTEN = (*SIDES, 2048, 3072, 4096, 4096)  # sides of stored coarse looks; these are the hardest
@@ -116,13 +116,14 @@ class LossOf(ABC):
 
     def __init__(self, maker: PlateMaker, network: nn.Module) -> None:
         self.maker, self.network = maker, network
+        self.sharpen = missing_sharpness(maker.digits.images)
         self.seen: dict[str, float] = {}
 
     def scenes(self, key: Tensor, count: int, **where: object) -> tuple[PlateScene, Tensor]:
         """Fresh scenes with augmented digits, and their keys."""
         keys, digits = row_keys(key, count), self.maker.digits
         index = integers(fold(keys, "digit"), len(digits), 1)[:, 0]
-        moved = random_warp(digits.images[index], fold(keys, "affine"))
+        moved = random_warp(digits.images[index], fold(keys, "affine"), sharpen=self.sharpen)
         background = "photo" if float(uniform(fold(key, "ground")[None], 1)) < 0.5 else "black"
         maker = self.maker.at(
             digits=replace(digits, images=moved, labels=digits.labels[index]),

@@ -32,8 +32,8 @@ def make_table(rows: Rows) -> str:
         )
     if any(map(_slips, rows)):
         notes += (
-            " Eye slips: no image is altered by it; each glimpse to learn from lies a little "
-            "beside the place that it is believed to be at."
+            " Eye slips: no image is altered, but each glimpse to learn from lies beside the "
+            "place that it is believed to be at, which is a jitter of its own."
         )
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."

@@ -6,10 +6,11 @@ down, strokes between "/".
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from saccade.counter import fold, integers, make_key, row_keys
-from saccade.scenes import random_warp
+from saccade.scenes import warp_grid
 
 ALPHABETS: dict[str, dict[str, str]] = {
     "latin": {
@@ -72,4 +73,7 @@ def draw_letters(
     key = row_keys(fold(make_key(seed), alphabet), count)
     which = integers(key, len(drawn), 1)[:, 0]
     letters = torch.from_numpy(np.stack(drawn))[which][:, None]
-    return random_warp(letters, key).expand(-1, channels, -1, -1).contiguous()
+    along = torch.arange(side)
+    grid = warp_grid(key, (side, side), (along, along))
+    moved = F.grid_sample(letters.float(), grid, align_corners=False).round().to(torch.uint8)
+    return moved.expand(-1, channels, -1, -1).contiguous()

@@ -11,7 +11,7 @@ Delta from the paper, which leaves it open: where things overlap the brighter pi
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -26,11 +26,14 @@ Layout = Literal["centered", "translated", "cluttered"]
 
 
 NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
-SHARPER = 0.65  # by which MNIST is as sharp after warping as before
 
 
 def random_warp(
-    images: Tensor, key: Tensor, bend: float = 0.0, part: tuple[Tensor, Tensor] | None = None
+    images: Tensor,
+    key: Tensor,
+    bend: float = 0.0,
+    sharpen: float = 0.0,
+    part: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Rotates, scales, shears, shifts and bends each image by its own random amounts.
 
@@ -39,15 +42,73 @@ def random_warp(
         key: `(N,)` int64 random keys.
         bend: How far the nodes of an elastic field move at most, in half sides; the field is
             cubic between them (in the manner of Simard et al. 2003).
+        sharpen: How much of what a narrow blur would take is put on top, to give back what
+            sampling between pixels took (`missing_sharpness`).
         part: Which rows `(N, h)` and columns `(N, w)` of each result to make, int64, one after
             the other; all unless given.
 
     Returns:
-        `(N, C, h, w)` uint8, bicubic, zero outside, and about as sharp as the images were.
-        Rotation is up to 0.25 rad, scale 15 %, shear 0.2, shift 0.07 of half the side, each
-        uniform.
+        `(N, C, h, w)` uint8, bicubic, zero outside. Rotation is up to 0.25 rad, scale 15 %,
+        shear 0.2, shift 0.07 of half the side, each uniform.
     """
     height, width = images.shape[-2:]
+    if part is None:
+        rows, columns = (_around(side, images.device) for side in (height, width))
+    else:  # other ones for each image
+        rows, columns = (_and_beside(each)[:, None] for each in part)
+    grid = warp_grid(key, (height, width), (rows, columns), bend)
+    moved = F.grid_sample(images.float(), grid, mode="bicubic", align_corners=False)
+    return _sharpen(moved, sharpen).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def missing_sharpness(images: Tensor, bend: float = 0.0) -> float:
+    """By how much to sharpen what is warped, so that it is as sharp as before.
+
+    Else no scene to learn from would be as sharp as those to be read (docs/ablations.md, "As sharp
+    as what is to be read").
+
+    Args:
+        images: `(N, C, H, W)` uint8; at most the first 1,000 are looked at.
+        bend: As in `random_warp`.
+
+    Returns:
+        The `sharpen` of `random_warp`, 0 to 1 in twentieths, that comes nearest to the energy of
+        the steps between neighboring pixels, or stays below it.
+    """
+    images = images[:1000]
+    key = fold(count_up(0, len(images), images.device), "sharpness")
+    wanted, low, high = _steps(images), 0, 20
+    if not wanted:
+        return 0.0
+    while low < high:  # more sharpening, more energy
+        middle = (low + high + 1) // 2
+        found = _steps(random_warp(images, key, bend, middle / 20))
+        low, high = (middle, high) if found <= wanted else (low, middle - 1)
+    return low / 20
+
+
+def _steps(images: Tensor) -> float:
+    """Energy of the steps between neighboring pixels."""
+    pixels = images.float()
+    return float(sum(pixels.diff(dim=side).square().double().sum() for side in (2, 3)))
+
+
+def warp_grid(
+    key: Tensor, size: tuple[int, int], places: tuple[Tensor, Tensor], bend: float = 0.0
+) -> Tensor:
+    """Where in an image the pixels of a warped one lie, in the form of `F.grid_sample`.
+
+    Args:
+        key: `(N,)` int64 random keys.
+        size: Height and width of the images.
+        places: Rows `(h,)` and columns `(w,)` of the result, or other ones for each image,
+            `(N, 1, h)` and `(N, 1, w)`; int64, also beyond the image.
+        bend: As in `random_warp`.
+
+    Returns:
+        `(N, h, w, 2)`.
+    """
+    (height, width), (rows, columns) = size, places
     spread = uniform(fold(key, "affine"), 6) * 2 - 1  # (N, 6) in [-1, 1)
     angle, shear = spread[:, 0] * 0.25, spread[:, 1] * 0.2
     wide, high = 1 + spread[:, 2] * 0.15, 1 + spread[:, 3] * 0.15
@@ -58,19 +119,13 @@ def random_warp(
     by_x = torch.stack([cos * wide, sin * high * (width / height)], 1)[..., None]
     down = [(shear * cos - sin) * wide * (height / width), (shear * sin + cos) * high]
     by_y = torch.stack(down, 1)[..., None]
-    rows, columns = (_around(side, images.device) for side in (height, width))
-    if part is not None:  # other ones for each image
-        rows, columns = (_and_beside(each)[:, None] for each in part)
     y, x = (2 * rows + 1) / height - 1, (2 * columns + 1) / width - 1  # the middles of pixels
     grid = (by_x * x)[:, :, None] + (by_y * y + shift[..., None])[..., None]
     if bend:
         nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
-        with torch.autocast(images.device.type, enabled=False):  # exact in a caller's autocast too
+        with torch.autocast(key.device.type, enabled=False):  # exact in a caller's autocast too
             grid = grid + _bend(nodes, _cubic(rows, height), _cubic(columns, width))
-    moved = F.grid_sample(
-        images.float(), grid.permute(0, 2, 3, 1), mode="bicubic", align_corners=False
-    )
-    return _sharpen(moved).round_().clamp_(0, 255).to(torch.uint8)
+    return grid.permute(0, 2, 3, 1)
 
 
 def _around(side: int, device: torch.device) -> Tensor:
@@ -108,22 +163,12 @@ def _cubic(places: Tensor, side: int) -> Tensor:
     return along[places.clamp(0, side - 1)]
 
 
-def _sharpen(images: Tensor) -> Tensor:
-    """Gives back what sampling between pixels took.
-
-    Without it no scene to learn from would be as sharp as those to be read (docs/ablations.md, "As
-    sharp as what is to be read").
-
-    Args:
-        images: `(N, C, h + 2, w + 2)` float, with a margin to take from.
-
-    Returns:
-        `(N, C, h, w)` float: `SHARPER` times what a narrow blur takes, put on top.
-    """
+def _sharpen(images: Tensor, much: float) -> Tensor:
+    """`(N, C, h + 2, w + 2)` float, with a margin to take from, to `(N, C, h, w)`."""
     blurred = 0.75 * images[..., 1:-1] + 0.125 * (images[..., :-2] + images[..., 2:])
     beside = blurred[..., :-2, :] + blurred[..., 2:, :]
     blurred = 0.75 * blurred[..., 1:-1, :] + 0.125 * beside
-    return (1 + SHARPER) * images[..., 1:-1, 1:-1] - SHARPER * blurred
+    return (1 + much) * images[..., 1:-1, 1:-1] - much * blurred
 
 
 @dataclass(frozen=True)
@@ -139,6 +184,7 @@ class SceneMaker:
         augment: Whether images go through `random_warp` first.
         bend: How far augmented images are bent besides, see `random_warp`.
         corrupt: Share of the scenes that go through `corrupt_mixed` last, 0 to 1.
+        sharpen: By how much augmented images are sharpened, from `missing_sharpness`.
 
     Raises:
         ValueError: If the images do not fit on the canvas, or the pieces are not in the images.
@@ -152,9 +198,12 @@ class SceneMaker:
     augment: bool = False
     bend: float = 0.0
     corrupt: float = 0.0
+    sharpen: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         height, width = self.pool.images.shape[-2:]
+        if self.augment:
+            object.__setattr__(self, "sharpen", missing_sharpness(self.pool.images, self.bend))
         if self.layout == "centered":
             return
         if self.side < max(height, width):
@@ -188,7 +237,7 @@ class SceneMaker:
         """
         images = self.pool.images[index]
         if self.augment:
-            images = random_warp(images, key, self.bend)
+            images = random_warp(images, key, self.bend, self.sharpen)
         scenes = images if self.layout == "centered" else self._compose(images, index, key)
         return corrupt_mixed(scenes, key, share=self.corrupt) if self.corrupt else scenes
 
@@ -220,7 +269,8 @@ class SceneMaker:
         Else clutter could be told by its sharpness.
         """
         if self.augment:
-            return random_warp(self.pool.images[index], key, self.bend, (rows, columns))
+            part = rows, columns
+            return random_warp(self.pool.images[index], key, self.bend, self.sharpen, part)
         pixels = self.pool.images[index[:, None, None], :, rows[:, :, None], columns[:, None]]
         return pixels.permute(0, 3, 1, 2)
 

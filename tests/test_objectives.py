@@ -245,6 +245,8 @@ def test_an_eye_that_slips_is_believed_to_be_where_it_was_sent(first):
     beside = beside[free]
     assert beside.std() == pytest.approx(0.05, rel=0.05)
     assert abs(beside.mean()) < 0.005
+    drawn = (played.samples - played.means.detach())[free][:, -3:]
+    assert abs(torch.corrcoef(torch.stack([beside[:, -3:], drawn]).flatten(1))[0, 1]) < 0.1
     slips = beside.flatten(1)  # each of its own: places, x and y, episodes on one scene
     assert (torch.corrcoef(slips.T) - torch.eye(slips.shape[1])).abs().max() < 0.2
     assert slips.unique(dim=0).shape == slips.shape

@@ -209,7 +209,7 @@ def test_the_table_has_the_papers_numbers_beside_ours():
     assert "slip" not in notes
     slips = make_table([agent_row(augmented=False, recipe={"slip": 0.1})])
     assert "| no, eye slips | none |" in slips
-    assert "beside the place that it is believed to be at" in slips
+    assert "which is a jitter of its own" in slips
     for part in (agents, gazes, whole):
         assert len({line.count("|") for line in part.splitlines()}) == 1
 

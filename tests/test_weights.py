@@ -15,7 +15,7 @@ from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.results import make_row, read_rows, write_row
 from saccade.agents.seeds import Order, row_folder, train_seed
 from saccade.agents.suite import find_row
-from saccade.agents.weights import open_trained, ship
+from saccade.agents.weights import make_card, open_trained, ship
 from saccade.data import load as load_data
 from saccade.digits import draw_digits
 from scripts import benchmark
@@ -186,6 +186,10 @@ def test_the_card_says_what_must_be_said(place, weights):
     for word in ("license", "augmentation", "extra supervision", "Protocol", "Limits", "1.54"):
         assert word in text
     assert str(place) not in text
+    folder = row_folder(place / "runs", ROW.name, row["augmented"], "cpu") / "seed-0"
+    slips = read_json(folder / "result.json") | {"recipe": row["recipe"] | {"slip": 0.1}}
+    card = make_card(ROW.name, row | {"augmented": False}, slips, 1)
+    assert "| augmentation | none; in training the eye slips by 0.1 |" in card
 
 
 def test_weights_that_do_not_give_the_rows_count_are_not_shipped(place, tmp_path):
