@@ -80,9 +80,13 @@ def test_digits_are_as_sharp_after_warping_as_before(bend):
     assert missing_sharpness(255 * (digits > 127).byte(), bend) == 1, "not to be had"
     assert as_sharp(digits, bend)[0] < 0.2, "these are soft, and cubics keep them so"
     assert 0.95 < as_sharp(digits, bend)[1] < 1.06
-    makers = (SceneMaker(ImageSet(hard, torch.zeros(2000, dtype=torch.int64), ("a", "b")),
-                         augment=augment, bend=bend) for augment in (True, False))  # fmt: skip
-    assert [maker.sharpen for maker in makers] == [missing_sharpness(hard, bend), 0]
+    pool = ImageSet(hard, torch.zeros(2000, dtype=torch.int64), ("a", "b"))
+    for layout in ("centered", "cluttered"):
+        made = [SceneMaker(pool, layout, 60, 20, 12, augment=augment, bend=bend)
+                for augment in (True, False)]  # fmt: skip
+        assert [maker.sharpen for maker in made] == [missing_sharpness(hard, bend), 0]
+        warped, plain = (energy(maker(torch.arange(1000), KEYS_1000)) for maker in made)
+        assert 0.95 < warped / plain < 1.05
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.1])
