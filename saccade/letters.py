@@ -73,6 +73,7 @@ def draw_letters(
     key = row_keys(fold(make_key(seed), alphabet), count)
     which = integers(key, len(drawn), 1)[:, 0]
     letters = torch.from_numpy(np.stack(drawn))[which][:, None]
+    # Bilinear, and not `random_warp`: published figures are of these very pictures.
     along = torch.arange(side)
     grid = warp_grid(key, (side, side), (along, along))
     moved = F.grid_sample(letters.float(), grid, align_corners=False).round().to(torch.uint8)

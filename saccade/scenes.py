@@ -52,8 +52,9 @@ def random_warp(
         shear 0.2, shift 0.07 of half the side, each uniform.
     """
     height, width = images.shape[-2:]
+    # With a margin of one pixel, to sharpen from.
     if part is None:
-        rows, columns = (_around(side, images.device) for side in (height, width))
+        rows, columns = (count_up(-1, side + 1, images.device) for side in (height, width))
     else:  # other ones for each image
         rows, columns = (_and_beside(each)[:, None] for each in part)
     grid = warp_grid(key, (height, width), (rows, columns), bend)
@@ -127,11 +128,6 @@ def warp_grid(
         with torch.autocast(key.device.type, enabled=False):  # exact in a caller's autocast too
             grid = grid + _bend(nodes, _cubic(rows, height), _cubic(columns, width))
     return grid.permute(0, 2, 3, 1)
-
-
-def _around(side: int, device: torch.device) -> Tensor:
-    """`(side + 2,)`: the pixels along a side, and one before and after them."""
-    return torch.arange(-1, side + 1, device=device)
 
 
 def _and_beside(places: Tensor) -> Tensor:

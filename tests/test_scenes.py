@@ -176,14 +176,15 @@ def test_a_share_of_the_scenes_is_corrupted():
 
 
 def test_affine_moves_a_little_and_keeps_the_middle():
-    images = torch.zeros(200, 1, 29, 29, dtype=torch.uint8)
-    images[:, :, 12:17, 12:17] = 200
+    y, x = torch.meshgrid(torch.arange(29.0), torch.arange(29.0), indexing="ij")
+    mound = 200 * torch.exp(-((y - 14).square() + (x - 14).square()) / 18)  # cubics keep its mass
+    images = mound.to(torch.uint8).expand(200, 1, 29, 29)
     moved = random_warp(images, row_keys(make_key(0), 200))
     assert moved.dtype == torch.uint8
     assert (moved[:, 0, 14, 14] > 150).all()
     mass = moved.float().sum((1, 2, 3)) / images[0].sum()
     assert 0.7 < mass.min() < 0.95
-    assert 1.05 < mass.max() < 1.5
+    assert 1.05 < mass.max() < 1.45
     assert len({tuple(each.flatten().tolist()) for each in moved}) == 200
 
 
