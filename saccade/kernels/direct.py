@@ -8,12 +8,13 @@ images much larger than it, or for few looks. CPU only.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from saccade.geometry import window_starts
+from saccade.geometry import patch_starts
 from saccade.kernels.across import add_across
 from saccade.kernels.checks import check_index
 from saccade.kernels.scratch import scratch
@@ -21,8 +22,7 @@ from saccade.kernels.scratch import scratch
 if TYPE_CHECKING:
     from saccade.retina import Retina
 
-CHUNK = 2**21  # bytes of windows at a time: they stay in the cache
-RUNS = 2**19  # rows of windows whose places in memory are found at a time
+CHUNK = 2**22  # bytes of windows at a time: they stay in the cache
 
 
 def refusal(images: Tensor, retina: "Retina") -> str | None:
@@ -53,35 +53,53 @@ def look(
 ) -> Tensor:
     """Takes one glimpse at each location; see `saccade.retina.Retina.look`."""
     channels, height, width = ready.shape[1:]
-    count, g, scales, device = len(locations), retina.size, retina.scales, images.device
+    count, g, scales = len(locations), retina.size, retina.scales
+    plane = torch.arange(0, channels * height * width, height * width, device="cpu")
     if image_index is None:
-        plane = torch.arange(count * channels, device=device).view(count, channels)
+        image_index = torch.arange(count, device="cpu")
     else:
         check_index(image_index, len(images))
-        plane = image_index[:, None] * channels + torch.arange(channels, device=device)
-    plane = plane.mul_(height * width)  # where in memory each channel of each image starts
-    out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device=device)
-    full = 255.0 if ready.dtype == torch.uint8 else 1.0
-    areas = [full * 4**s for s in range(scales)]
-    area = torch.tensor(areas, dtype=torch.float32, device=device)
+    # Where in memory each channel of each image starts, (N, C).
+    plane = torch.add(plane, image_index[:, None], alpha=channels * height * width)
+    out = torch.empty(count, scales, channels, g, g, dtype=torch.float32, device="cpu")
+    area = _areas(scales, 255.0 if ready.dtype == torch.uint8 else 1.0)
     nested = g % 2 == 0
     for scale in [scales - 1] if nested else range(scales):
         inner = range(0 if nested else scale, scale + 1)
         side = retina.sides[scale]
-        starts = window_starts(locations, side, 1, 1, height, width)[:, 0]
+        starts = patch_starts(locations, side, height, width).long()
         step = max(1, CHUNK // (channels * side * side * ready.element_size()))
-        begin, group = 0, max(step, RUNS // (channels * side))
-        for planes, corners in zip(plane.split(group), starts.split(group), strict=True):
-            for windows in _copy(ready, planes, corners, side, step):
-                end = begin + len(windows) // channels
-                for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
-                    cells = cells.view(end - begin, channels, g, g)
-                    torch.div(cells, area[s], out=out[begin:end, s])
-                begin = end
+        for begin in range(0, count, step):
+            some = slice(begin, begin + step)
+            windows = _copy(ready, plane[some], starts[some], side)
+            glimpses = out[some]
+            for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
+                glimpses[:, s].copy_(cells.view(-1, channels, g, g))
+            glimpses[:, inner.start :].div_(area[inner.start : inner.stop])
     return out.to(dtype)
 
 
-def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int, step: int) -> Iterator[Tensor]:
+@lru_cache(maxsize=64)
+def _areas(scales: int, full: float) -> Tensor:
+    """`(S, 1, 1, 1)`, what the sums of a scale's cells are divided by."""
+    areas = [full * 4**s for s in range(scales)]
+    return torch.tensor(areas, dtype=torch.float32, device="cpu").view(-1, 1, 1, 1)
+
+
+@lru_cache(maxsize=64)
+def _inside(side: int, length: int, dtype: torch.dtype) -> Tensor:
+    """Which pixels of a window of `side` lie in an image of `length`, along one axis.
+
+    Returns:
+        `(side + length + 1, side)`, row i for a window that starts at i - side: all bits of a
+        number are set where the pixel is in the image, none where it is not.
+    """
+    ramp = torch.zeros(side + length + side, dtype=dtype, device="cpu")
+    ramp[side : side + length] = torch.ones((), dtype=dtype).neg()
+    return ramp.as_strided((side + length + 1, side), (1, 1))
+
+
+def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int) -> Tensor:
     """Windows out of the images, zero outside.
 
     Args:
@@ -89,50 +107,44 @@ def _copy(images: Tensor, plane: Tensor, starts: Tensor, side: int, step: int) -
         plane: `(N, C)`, where in memory each channel of each image to look at starts.
         starts: `(N, 2)`, first pixel of each window, (x, y).
         side: Of a window, in pixels; no more than there are pixels in all images.
-        step: How many of the N to copy at a time.
 
-    Yields:
-        `(step * C, side, side)`, or fewer at the end: scratch memory, the same each time.
+    Returns:
+        `(N * C, side, side)`: scratch memory, the same each time.
     """
-    if not len(starts):
-        return
-    (height, width), channels = images.shape[-2:], plane.shape[1]
+    (height, width), last = images.shape[-2:], images.numel() - side
+    count, channels = plane.shape
+    x, y = starts.unbind(1)
     (x_low, y_low), (x_high, y_high) = (end.tolist() for end in starts.aminmax(dim=0))
-    steps = torch.arange(side, device=images.device)
-    xs, rows = starts[:, :1], starts[:, 1:] + steps  # (N, 1) and (N, side)
-    beyond = keep = moved = None
-    if y_low < 0 or y_high + side > height:
-        beyond = (rows < 0).logical_or_(rows >= height)
-        rows.clamp_(0, height - 1)
-    runs = (rows.mul_(width).add_(xs)[:, None] + plane[..., None]).flatten(1)  # (N, C * side)
-    wide = torch.int64 if side * images.element_size() % 8 == 0 else torch.uint8
-    last = images.numel() - side
-    if x_low < 0 or x_high + side > width:
-        # A run goes on into its neighbor rows there, and these are put out. Only at both ends of
-        # memory it has to be moved to stay inside, and its pixels then back again.
-        columns = xs + steps
-        keep = (columns >= 0).logical_and_(columns < width).to(torch.uint8).neg_()  # 255 or 0
-        keep = keep.repeat_interleave(images.element_size(), 1).view(wide)[:, None]
-        low, high = (int(end) for end in runs.aminmax())
-        if low < 0 or high > last:
-            moved, runs = runs, runs.clamp(0, last)
+    first = torch.add(x, y, alpha=width)[:, None] + plane
+    low, high = (int(end) for end in first.aminmax())
+    runs = first[..., None] + torch.arange(0, side * width, width, device="cpu")
+    strays = low < 0 or high + (side - 1) * width > last
+    # Where a window leaves the image runs go on into other rows, or lie in other images: these
+    # pixels are put out. Only at both ends of memory a run has to be moved to stay inside.
+    windows = scratch("windows", (runs.numel(), side), images.dtype)
     every = images.view(-1).as_strided((last + 1, side), (1, 1))  # all runs of `side` pixels
-    for begin in range(0, len(starts), step):
-        some = slice(begin, begin + step)
-        number = len(starts[some])
-        windows = scratch("windows", (number * channels * side, side), images.dtype)
-        torch.index_select(every, 0, runs[some].view(-1), out=windows)
-        if moved is not None:
-            which = (moved[some] != runs[some]).view(-1).nonzero()[:, 0]
-            pixels = (moved[some].view(-1)[which, None] + steps).clamp_(0, images.numel() - 1)
-            windows[which] = images.view(-1)[pixels]
-        lanes = windows.view(wide).view(number, channels * side, -1)
-        if keep is not None:
-            lanes.bitwise_and_(keep[some])
-        if beyond is not None:
-            outside = beyond[some].repeat(1, channels).view(-1).nonzero()[:, 0]
-            lanes.flatten(0, 1).index_fill_(0, outside, 0)
-        yield windows.view(-1, side, side)
+    kept = runs.clamp(0, last) if strays else runs
+    torch.index_select(every, 0, kept.view(-1), out=windows)
+    if strays:
+        rows = _inside(side, height, torch.uint8).index_select(0, y + side).bool()
+        _move_back(images, windows, runs, (kept != runs) & rows[:, None])
+    wide = torch.int64 if side * images.element_size() % 8 == 0 else torch.uint8
+    lanes = windows.view(wide).view(count, channels, side, -1)
+    if x_low < 0 or x_high + side > width:
+        bits = torch.uint8 if images.element_size() == 1 else torch.int32
+        columns = _inside(side, width, bits).index_select(0, x + side)
+        lanes.bitwise_and_(columns.view(wide)[:, None, None])
+    if y_low < 0 or y_high + side > height:
+        rows = _inside(side, height, wide).index_select(0, y + side)
+        lanes.bitwise_and_(rows[:, None, :, None])
+    return windows.view(-1, side, side)
+
+
+def _move_back(images: Tensor, windows: Tensor, runs: Tensor, moved: Tensor) -> None:
+    """Copies runs that had to be moved again, pixel by pixel: few, at both ends of memory."""
+    which = moved.view(-1).nonzero()[:, 0]
+    pixels = runs.view(-1)[which, None] + torch.arange(windows.shape[1], device="cpu")
+    windows[which] = images.view(-1)[pixels.clamp_(0, images.numel() - 1)]
 
 
 def _pool(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
@@ -180,6 +192,5 @@ def _pool_bytes(windows: Tensor, g: int, scales: range) -> Iterator[Tensor]:
 
 def _add_rows(sums: Tensor, name: str) -> Tensor:
     """Adds up rows two by two, `(M, 2n, w)` to `(M, n, w)` in scratch memory of that name."""
-    pairs = sums.unflatten(1, (-1, 2))
-    half = scratch(name, (len(sums), pairs.shape[1], pairs.shape[3]), sums.dtype)
-    return torch.add(pairs[:, :, 0], pairs[:, :, 1], out=half)
+    half = scratch(name, (len(sums), sums.shape[1] // 2, sums.shape[2]), sums.dtype)
+    return torch.add(sums[:, ::2], sums[:, 1::2], out=half)
