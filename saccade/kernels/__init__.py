@@ -112,7 +112,7 @@ def _by_speed(images: Tensor, retina: "Retina", looks: int) -> Iterator[str]:
         yield "crop"
     if images.numel() < 2**16:  # all scales in one go: fewer operations
         yield "table"
-    if share > 1.5:
+    if share > 3:
         yield "columns"
     if share < 4:
         yield "direct"
