@@ -70,6 +70,9 @@ class TrainConfig:
     core: Literal["rnn", "rnn-norm", "gru", "lstm"] = "rnn"
     """The recurrent core; "rnn" is the paper's rectified one, "rnn-norm" the same with layer
     normalization, which learns faster."""
+    maps: int = 0
+    """Maps of a 3x3 convolution that reads a glimpse before the next layer; 0 (the paper) for none.
+    Learns more from few images, and takes about half as much time again."""
     what: int = 128
     """Units of the layer that reads a glimpse (128 in the paper)."""
     where: int = 128
@@ -164,7 +167,7 @@ class TrainConfig:
                      "log_every", "eval_every", "horizon"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
-        for name in ("side", "clutter", "minutes", "policy_weight", "early", "weight_decay",
+        for name in ("side", "maps", "clutter", "minutes", "policy_weight", "early", "weight_decay",
                      "warmup", "threads", "save_seconds", "seed", "entropy", "bend",
                      "slip"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
@@ -215,7 +218,7 @@ class TrainConfig:
 
     def network(self) -> dict[str, Any]:
         """Keyword arguments of `GazeNetwork`, beside what the scenes decide."""
-        names = ("what", "where", "hidden", "policy_hidden", "join", "core", "aim")
+        names = ("maps", "what", "where", "hidden", "policy_hidden", "join", "core", "aim")
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> dict[str, Any]:
@@ -299,8 +302,10 @@ PRESETS: dict[str, TrainConfig] = {
         _WIDE, batch=1024, lr=6e-3, policy_lr_scale=0.1, updates=30_000, compile=True,
         eval_every=5000, out=Path("runs/mnist-gpu"),
     ),
-    "mnist-plain": replace(  # no image is altered, but the eye slips
-        _WIDE, augment=False, bend=0.0, slip=0.1, out=Path("runs/mnist-plain"),
+    # No image is altered: the eye slips, and a convolution has less to learn by heart.
+    "mnist-plain": replace(
+        _GOOD, augment=False, bend=0.0, slip=0.1, core="rnn-norm", maps=32, lr=4e-3,
+        policy_lr_scale=0.15, routing="apart", updates=24_000, out=Path("runs/mnist-plain"),
     ),
     # Of two glimpses only one is chosen, and that has to go by what the first has shown.
     "mnist-glance": replace(_GOOD, glimpses=2, updates=50_000, out=Path("runs/mnist-glance")),

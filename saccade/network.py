@@ -7,9 +7,9 @@ The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defa
     location -> where (128) --+                                     -> classifier (K)
                                                                     -> baseline   (1)
 
-Deltas: what and where may multiply (Ba et al. 2015) instead of add; the core may be normalized, a
-GRU or an LSTM; the policy has a hidden layer and a tanh mean, and may aim by a move from where the
-eye is. No part knows the size of the images.
+Deltas: what and where may multiply (Ba et al. 2015) instead of add; a convolution may read the
+glimpse first; the core may be normalized, a GRU or an LSTM; the policy has a hidden layer and a
+tanh mean, and may aim by a move from where the eye is. No part knows the size of the images.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,30 @@ from saccade.retina import Retina
 State = tuple[Tensor, ...]  # each (N, hidden); the first holds the features that heads read
 
 
+class GlimpseMaps(nn.Sequential):
+    """A convolution over a glimpse: 3x3, then the largest of each 2x2, rectified.
+
+    What is read in one place of a glimpse is read in all, which has to be learned only once.
+
+    Args:
+        layers: Images in a glimpse, scales * channels, which lie on top of each other.
+        size: Their side.
+        maps: Maps to make.
+
+    Attributes:
+        outputs: How many numbers that gives, maps * ceil(size / 2)**2.
+    """
+
+    def __init__(self, layers: int, size: int, maps: int) -> None:
+        convolution = nn.Conv2d(layers, maps, 3, padding=1)
+        super().__init__(
+            nn.Unflatten(1, (layers, size, size)),
+            convolution.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        self.outputs = maps * ((size + 1) // 2) ** 2
+
+
 class GlimpseEncoder(nn.Module):
     """Joins what was seen and where into one vector.
 
@@ -34,6 +58,7 @@ class GlimpseEncoder(nn.Module):
         outputs: Width of the result.
         join: "add" (Mnih et al. 2014) or "multiply" (Ba et al. 2015).
         places: Numbers in a location: 2, or more where it comes with the time or the like.
+        maps: What reads a glimpse before that layer; nothing unless given.
 
     Attributes:
         gain: `(inputs,)`, what each number of a glimpse is multiplied by; ones unless a learner
@@ -48,18 +73,20 @@ class GlimpseEncoder(nn.Module):
         outputs: int,
         join: Literal["add", "multiply"],
         places: int = 2,
+        maps: GlimpseMaps | None = None,
     ) -> None:
         super().__init__()
         self.join = join
         self.gain = nn.Buffer(torch.ones(inputs))
-        self.what = nn.Sequential(nn.Linear(inputs, what), nn.ReLU())
+        self.maps = maps or nn.Identity()
+        self.what = nn.Sequential(nn.Linear(maps.outputs if maps else inputs, what), nn.ReLU())
         self.where = nn.Sequential(nn.Linear(places, where), nn.ReLU())
         self.what_out = nn.Linear(what, outputs)
         self.where_out = nn.Linear(where, outputs)
 
     def forward(self, glimpse: Tensor, location: Tensor) -> Tensor:
         """`(N, S, C, g, g)` glimpses and `(N, places)` locations to `(N, outputs)`."""
-        what = self.what_out(self.what(glimpse.flatten(1) * self.gain))
+        what = self.what_out(self.what(self.maps(glimpse.flatten(1) * self.gain)))
         where = self.where_out(self.where(location))
         return F.relu(what + where if self.join == "add" else what * where)
 
@@ -160,6 +187,7 @@ class GazeNetwork(nn.Module):
         retina: The sensor whose glimpses are read.
         channels: Channels of the images, 1 or 3.
         classes: K, number of classes.
+        maps: Maps of a convolution that reads glimpses first; 0 for none.
         what: Width of the layer that reads glimpses.
         where: Width of the layer that reads locations.
         hidden: Width of the encoder's result and of the core.
@@ -175,6 +203,7 @@ class GazeNetwork(nn.Module):
         channels: int,
         classes: int,
         *,
+        maps: int = 0,
         what: int = 128,
         where: int = 128,
         hidden: int = 256,
@@ -186,11 +215,14 @@ class GazeNetwork(nn.Module):
         super().__init__()
         if core not in CORES:
             raise ValueError(f"there is no core {core!r}; choose from {', '.join(CORES)}")
-        inputs = retina.scales * channels * retina.size**2
+        layers = retina.scales * channels
         make_core, self.state_tensors = CORES[core]
         self.retina = retina
         self.hidden = hidden
-        self.encoder = GlimpseEncoder(inputs, what, where, hidden, join)
+        self.encoder = GlimpseEncoder(
+            layers * retina.size**2, what, where, hidden, join,
+            maps=GlimpseMaps(layers, retina.size, maps) if maps else None,
+        )  # fmt: skip
         self.core = make_core(hidden, hidden)
         self.policy = GaussianPolicy(hidden, policy_hidden, aim)
         self.classifier = nn.Linear(hidden, classes)

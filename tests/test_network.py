@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from saccade.network import CORES, GaussianPolicy, GazeNetwork, GlimpseEncoder
+from saccade.network import CORES, GaussianPolicy, GazeNetwork, GlimpseEncoder, GlimpseMaps
 from saccade.retina import Retina
 
 
@@ -111,3 +111,33 @@ def test_density_is_of_the_sample_however_far_outside():
 def test_unknown_cores_are_named():
     with pytest.raises(ValueError, match="choose from rnn, rnn-norm, gru, lstm"):
         GazeNetwork(Retina(8, 1), 1, 10, core="gpt")
+
+
+def test_maps_of_a_glimpse_by_hand():
+    maps = GlimpseMaps(layers=2, size=3, maps=2)
+    assert maps.outputs == 2 * 2 * 2
+    with torch.no_grad():
+        for each in maps.parameters():
+            each.zero_()
+        maps[1].weight[0, 0, 1, 1] = 1.0  # the first map: the pixel itself, of the first layer
+        maps[1].weight[1, 1, 1, 2] = 1.0  # the second: its right neighbor in the other layer,
+        maps[1].bias[1] = -5.0  # less 5
+    first, second = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, -9]]), torch.arange(9).view(3, 3)
+    out = maps(torch.stack([first, second]).float().view(1, -1))
+    # The largest of each 2x2, cut where the glimpse ends, and nothing below 0.
+    assert out.tolist() == [[5, 6, 8, 0, 0, 0, 3, 0]]
+
+
+def test_maps_come_before_the_layer_that_reads_and_change_nothing_else():
+    with_maps = GazeNetwork(Retina(5, 2), 3, 10, maps=4, what=16)
+    without = GazeNetwork(Retina(5, 2), 3, 10, what=16)
+    shapes = {name: tuple(value.shape) for name, value in with_maps.state_dict().items()}
+    plain = {name: tuple(value.shape) for name, value in without.state_dict().items()}
+    assert shapes.pop("encoder.maps.1.weight") == (4, 6, 3, 3)
+    assert shapes.pop("encoder.maps.1.bias") == (4,)
+    assert shapes.pop("encoder.what.0.weight") == (16, 4 * 3 * 3)
+    assert plain.pop("encoder.what.0.weight") == (16, 2 * 3 * 5 * 5)
+    assert shapes == plain
+    glimpses = torch.rand(7, 2, 3, 5, 5)
+    (state,) = with_maps.see(glimpses, torch.zeros(7, 2), with_maps.start(7))
+    assert state.shape == (7, 256)
