@@ -20,6 +20,7 @@ from saccade.agents.checkpoint import read_checkpoint, save_checkpoint, save_con
 from saccade.agents.config import TrainConfig, thread_count
 from saccade.agents.log import Means, MetricsFile
 from saccade.agents.optimize import BrokenGradientError, Optimizer
+from saccade.agents.precision import deterministic
 from saccade.agents.recorded import WARM
 from saccade.network import GazeNetwork
 
@@ -110,7 +111,7 @@ def fit(learner: Learner, console: Console) -> float:
         if ranks.leads():
             save_checkpoint(place, learner, waiting, before + time.monotonic() - begun)
 
-    with _stop_signals() as asked, _bar(learner, console) as advance:
+    with deterministic(), _stop_signals() as asked, _bar(learner, console) as advance:
         while learner.updates < config.updates:
             means.add(learner.update())
             done = learner.updates

@@ -1,4 +1,7 @@
-"""The type that products of matrices are computed in."""
+"""How products are computed: the type of those of matrices, the order of those of convolutions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -24,3 +27,15 @@ def products(config: TrainConfig, device: torch.device) -> torch.autocast:
     """
     half = config.precision == "bfloat16" and fast_type(device) == torch.bfloat16
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Convolutions whose sums are added up in one order, on GPUs too."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before

@@ -13,7 +13,6 @@ networks were trained by SGD with momentum.
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -23,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from saccade.agents.evaluate import split_keys
-from saccade.agents.precision import fast_type
+from saccade.agents.precision import deterministic, fast_type
 from saccade.counter import fold, integers, make_key, row_keys
 from saccade.envs.classify import Classify
 from saccade.scenes import SceneMaker
@@ -198,7 +197,7 @@ def train_reference(
     batches = scene_batches(maker, batch, seed, done)
     network.train()
     with (
-        _deterministic(),
+        deterministic(),
         Progress(*columns, console=console or Console(quiet=True)) as progress,
     ):
         bar = progress.add_task("", total=updates, completed=done, words="")
@@ -258,18 +257,6 @@ def count_right(
         state = task.begin(keys[index], index)
         right += int((network(task.frames(state)).argmax(-1) == state["label"]).sum())
     return right
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Convolutions whose sums are added up in one order, on GPUs too."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _learning_rate(lr: float, update: int, warmup: int, updates: int) -> float:

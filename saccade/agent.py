@@ -120,7 +120,8 @@ def first_location(first: First, network: GazeNetwork, key: Tensor) -> Tensor:
 def save_weights(network: GazeNetwork, folder: Path) -> None:
     """Writes a network's weights to `model.safetensors` in a folder, beside and renamed."""
     beside = folder / "model.safetensors.part"
-    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    state = network.state_dict().items()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state}
     beside.write_bytes(save(tensors))
     beside.replace(folder / "model.safetensors")
 

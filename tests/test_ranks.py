@@ -48,8 +48,15 @@ def torchrun(config, *arguments):
 
 KINDS = [
     {},
-    {"core": "gru", "routing": "shared", "aim": "relative", "discount": 0.7, "policy_weight": 0.03},
-]  # the defaults, and what the presets with something to find have
+    {
+        "core": "gru",
+        "routing": "shared",
+        "aim": "relative",
+        "discount": 0.7,
+        "policy_weight": 0.03,
+        "maps": 4,
+    },
+]  # fmt: skip - the defaults, and what the presets with something to find have
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["apart", "shared"])

@@ -39,7 +39,7 @@ def small(tmp_path):
     np.savez(tmp_path / "images.npz", images=images, labels=np.arange(90) % 3)
     return TrainConfig(
         data=str(tmp_path / "images.npz"), scene="cluttered", side=24, clutter_size=4, size=4,
-        scales=2, glimpses=3, what=16, where=8, hidden=24, policy_hidden=8, batch=32,
+        scales=2, glimpses=3, maps=4, what=16, where=8, hidden=24, policy_hidden=8, batch=32,
         rollouts=2, baseline="leave-one-out", reward="dense", early=0.2, augment=True,
         first="learned", core="lstm", updates=40, warmup=5, log_every=10, eval_every=20,
         save_seconds=0.0, threads=1, device="cpu", out=tmp_path / "run",

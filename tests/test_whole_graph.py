@@ -32,7 +32,7 @@ def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monke
     config = TrainConfig(
         precision=precision,
         scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
-        hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
+        maps=4, hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
         augment=True, bend=0.1, clutter=1, aim="relative",
     )  # fmt: skip
     digits = draw_digits(20, seed=0)
