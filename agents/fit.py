@@ -210,6 +210,7 @@ def updates_for(seconds: float, learner: Learner) -> int:
     return int(ranks.from_leader(max(1, int(0.93 * left / each))))
 
 
+@deterministic()
 def _time_updates(learner: Learner, seconds: float) -> float:
     """Seconds an update takes, measured for at least so long."""
     begun, count = time.monotonic(), 0

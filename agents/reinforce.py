@@ -10,7 +10,7 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;
-  corruption; an eye that slips
+  corruption; an eye that slips; a convolution over each glimpse
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.

@@ -78,8 +78,9 @@ class GlimpseEncoder(nn.Module):
         super().__init__()
         self.join = join
         self.gain = nn.Buffer(torch.ones(inputs))
-        self.maps = maps or nn.Identity()
-        self.what = nn.Sequential(nn.Linear(maps.outputs if maps else inputs, what), nn.ReLU())
+        self.maps = nn.Identity() if maps is None else maps
+        seen = inputs if maps is None else maps.outputs
+        self.what = nn.Sequential(nn.Linear(seen, what), nn.ReLU())
         self.where = nn.Sequential(nn.Linear(places, where), nn.ReLU())
         self.what_out = nn.Linear(what, outputs)
         self.where_out = nn.Linear(where, outputs)

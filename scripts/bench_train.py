@@ -78,17 +78,19 @@ def peak_flops(config: TrainConfig, seconds: float, device: torch.device) -> flo
 
 
 def flops_per_image(learner: Reinforce) -> float:
-    """Operations of the matrix products of one episode.
+    """Operations of the products of one episode, of matrices and of convolutions.
 
     Two for each weight and pass: forward, gradient of the weights, and gradient of the input
     where it is needed (not for glimpse, location, and the detached features of the heads).
     """
     config, total = learner.config, 0
+    sees = "encoder.maps" if config.maps else "encoder.what.0"
     for name, weight in learner.network.named_parameters():
-        if weight.ndim == 2:
+        if weight.ndim > 1:
             apart = name.startswith("policy.net.0") and config.routing == "apart"
-            first = apart or name.startswith(("encoder.what.0", "encoder.where.0", "baseline"))
+            first = apart or name.startswith((sees, "encoder.where.0", "baseline"))
             times = config.glimpses - name.startswith("policy")
+            times *= config.size**2 if weight.ndim == 4 else 1  # a convolution, at every cell
             total += 2 * weight.numel() * (2 if first else 3) * times
     return total * config.rollouts
 

@@ -43,6 +43,25 @@ def test_sums_are_prepared_where_each_look_would_add_up_many_pixels_anew(
     assert choose(images, retina, looks, "auto") == wanted
 
 
+@pytest.mark.parametrize(
+    ("retina", "looks", "wanted"),
+    [
+        (Retina(8, 1), 8, "crop"),
+        (Retina(12, 3), 3, "direct"),  # 1.9 pixels of windows for each of the image
+        (Retina(12, 3), 4, "columns"),  # 2.6
+        (Retina(7, 3), 4, "direct"),  # 0.9, of windows that do not nest
+        (Retina(7, 3), 5, "columns"),  # 1.1
+        (Retina(12, 5), 8, "table"),
+    ],
+    ids=str,
+)
+def test_without_a_compiler_sums_are_prepared_where_looks_read_more_than_the_image(
+    retina, looks, wanted
+):
+    images = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(1024, 1, 60, 60)
+    assert choose(images, retina, looks, "torch") == wanted
+
+
 def test_a_table_on_a_gpu_is_read_in_few_large_steps():
     class Reads(TorchDispatchMode):
         count = 0

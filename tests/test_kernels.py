@@ -139,6 +139,8 @@ def test_defaults_for_new_tensors_do_not_matter(name):
     try:
         for kind in (torch.bfloat16, torch.float64):
             torch.set_default_dtype(kind)
+            direct._areas.cache_clear()  # what it keeps is made anew
+            direct._inside.cache_clear()
             with torch.device("meta"):
                 scene = retina.prepare(images, kernel=name)
                 scene.replace(images[:1], which[1:])

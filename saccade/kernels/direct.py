@@ -75,7 +75,8 @@ def look(
             glimpses = out[some]
             for s, cells in zip(inner, _pool(windows, g, inner), strict=True):
                 glimpses[:, s].copy_(cells.view(-1, channels, g, g))
-            glimpses[:, inner.start :].div_(area[inner.start : inner.stop])
+            made = slice(inner.start, inner.stop)
+            glimpses[:, made].div_(area[made])
     return out.to(dtype)
 
 
@@ -95,7 +96,7 @@ def _inside(side: int, length: int, dtype: torch.dtype) -> Tensor:
         number are set where the pixel is in the image, none where it is not.
     """
     ramp = torch.zeros(side + length + side, dtype=dtype, device="cpu")
-    ramp[side : side + length] = torch.ones((), dtype=dtype).neg()
+    ramp[side : side + length] = 255 if dtype == torch.uint8 else -1
     return ramp.as_strided((side + length + 1, side), (1, 1))
 
 
