@@ -46,17 +46,12 @@ def torchrun(config, *arguments):
     )  # fmt: skip
 
 
+# The defaults, and what the presets with something to find have, with maps besides.
 KINDS = [
     {},
-    {
-        "core": "gru",
-        "routing": "shared",
-        "aim": "relative",
-        "discount": 0.7,
-        "policy_weight": 0.03,
-        "maps": 4,
-    },
-]  # fmt: skip - the defaults, and what the presets with something to find have
+    {"core": "gru", "routing": "shared", "aim": "relative", "discount": 0.7, "policy_weight": 0.03,
+     "maps": 4},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=["apart", "shared"])

@@ -112,8 +112,8 @@ def _by_speed(images: Tensor, retina: "Retina", looks: int) -> Iterator[str]:
         yield "crop"
     if images.numel() < 2**16:  # all scales in one go: fewer operations
         yield "table"
-    # Where windows do not nest, as with odd sides, `direct` copies each scale's.
-    if share > (2.5 if retina.size % 2 == 0 else 1):
+    # Where windows do not nest `direct` copies those of each scale.
+    if share > (2.5 if compiled.nested(retina) else 1):
         yield "columns"
     if share < 4:
         yield "direct"
