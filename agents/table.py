@@ -19,7 +19,8 @@ def make_table(rows: Rows) -> str:
     notes = (
         "Test error in %, mean over seeds, with the 95 % interval of that mean (Student's t; "
         "of two seeds it says little); one episode an image, at the policy's mode; bold where it "
-        "is below all that stands beside it. Paper: Mnih et al. 2014, NIPS version, as quoted by others; without augmentation. "
+        "is below all that stands beside it. Paper: Mnih et al. 2014, NIPS version, as quoted by "
+        "others; without augmentation. "
         "Rebuilt: the best re-implementation that keeps to the budget (28x28: dHonerkamp 2019; "
         "else slundqui, tfRAM, 2018, whose gaze is drawn, not at its mode). ? could not be "
         "confirmed, or may be a mean over episodes. A differentiable model has 3.36 on "
