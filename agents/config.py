@@ -299,8 +299,8 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "mnist-wide": _WIDE,
     "mnist-gpu": replace(  # to a GPU four times the scenes are little more work
-        _WIDE, batch=1024, lr=6e-3, policy_lr_scale=0.1, updates=30_000, compile=True,
-        eval_every=5000, out=Path("runs/mnist-gpu"),
+        _WIDE, maps=32, what=512, batch=1024, lr=6e-3, policy_lr_scale=0.1, updates=60_000,
+        compile=True, eval_every=5000, out=Path("runs/mnist-gpu"),
     ),
     # No image is altered: the eye slips, and a convolution has less to learn by heart.
     "mnist-plain": replace(
