@@ -10,7 +10,7 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;
-  corruption; an eye that slips; a convolution over each glimpse
+  corruption; an eye that slips; half as much of these at last; a convolution over each glimpse
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.
@@ -37,10 +37,12 @@ from saccade.data import ImageSet, Splits
 from saccade.envs.classify import Classify
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
-from saccade.scenes import SceneMaker, default_side
+from saccade.scenes import GENTLE, SceneMaker, default_side
 
 
-def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) -> SceneMaker:
+def make_scenes(
+    config: TrainConfig, pool: ImageSet, *, training: bool = False, gently: Tensor | None = None
+) -> SceneMaker:
     """The scenes that a configuration asks for, made from the images of one split.
 
     Only scenes to train on are augmented and corrupted.
@@ -54,6 +56,7 @@ def make_scenes(config: TrainConfig, pool: ImageSet, *, training: bool = False) 
         augment=training and config.augment,
         bend=config.bend if training else 0.0,
         corrupt=config.corrupt if training else 0.0,
+        gently=gently,
     )
 
 
@@ -80,7 +83,9 @@ class Reinforce:
 
     def __init__(self, config: TrainConfig, splits: Splits, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.scenes = make_scenes(config, splits.train, training=True)
+        eases = config.refine and (config.augment or config.slip)
+        self.gently = torch.tensor(False, device=device) if eases else None
+        self.scenes = make_scenes(config, splits.train, training=True, gently=self.gently)
         self.validation = make_scenes(config, splits.validation)
         self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
         with torch.random.fork_rng(devices=[]):
@@ -124,6 +129,8 @@ class Reinforce:
         """
         self._index.copy_(self._next_images()[self.share])
         self.optimizer.schedule(self.updates)
+        if self.gently is not None:
+            self.gently.fill_(self.updates >= (1 - self.config.refine) * self.config.updates)
         metrics = self._learn()
         self.updates += 1
         return metrics
@@ -143,6 +150,9 @@ class Reinforce:
         """Episodes of an update `()` on images `(B,)`: what is to be lowered, and metrics."""
         config = self.config
         key = row_keys(fold(fold(self.key, "update"), update), config.batch)[self.share]
+        slip: float | Tensor = config.slip
+        if slip and self.gently is not None:
+            slip = torch.where(self.gently, GENTLE * slip, slip)
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         with self.products:
             played = rollout(
@@ -153,7 +163,7 @@ class Reinforce:
                 gaze=config.gaze,
                 learned_first=config.first == "learned",
                 sigma=config.sigma,
-                slip=config.slip,
+                slip=slip,
                 routing=config.routing,
             )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).

@@ -45,7 +45,7 @@ def rollout(
     gaze: Gaze = "learned",
     learned_first: bool = False,
     sigma: float = 0.0,
-    slip: float = 0.0,
+    slip: float | Tensor = 0.0,
     routing: str = "apart",
 ) -> Rollout:
     """Plays one batch of episodes to their end.
@@ -65,7 +65,7 @@ def rollout(
         slip: Spread of the Gaussian by which the eye lands beside the place chosen, in locations.
             Nothing here is told of it: the network takes each glimpse for one of the place
             chosen, while the scanpath says where the eye was. A first place that the world
-            draws is hit.
+            draws is hit. A number, or one on the device.
         routing: "apart" or "shared", see `objectives.ROUTING`.
     """
     state, total = network.start(core.rows), core.glimpses
@@ -74,7 +74,8 @@ def rollout(
     members = count_up(0, core.rows, core.device) % core.rollouts
     row_key = fold(fold(key, members), "gaze")
     noise = sigma * normal(row_key, total, 2) if sigma else None  # (N, T, 2)
-    beside = slip * normal(fold(row_key, "slip"), total, 2) if slip else None  # (N, T, 2)
+    slips = isinstance(slip, Tensor) or slip > 0
+    beside = slip * normal(fold(row_key, "slip"), total, 2) if slips else None  # (N, T, 2)
     before = [state[0]]  # features before each glimpse, then after the last
     means: list[Tensor] = []
     samples: list[Tensor] = []

@@ -25,6 +25,7 @@ from saccade.data import ImageSet
 Layout = Literal["centered", "translated", "cluttered"]
 
 
+GENTLE = 0.5  # of what augmentation does otherwise
 NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
 
 
@@ -32,8 +33,9 @@ def random_warp(
     images: Tensor,
     key: Tensor,
     bend: float = 0.0,
-    sharpen: float = 0.0,
+    sharpen: float | Tensor = 0.0,
     part: tuple[Tensor, Tensor] | None = None,
+    strength: float | Tensor = 1.0,
 ) -> Tensor:
     """Rotates, scales, shears, shifts and bends each image by its own random amounts.
 
@@ -43,9 +45,10 @@ def random_warp(
         bend: How far the nodes of an elastic field move at most, in half sides; the field is
             cubic between them (in the manner of Simard et al. 2003).
         sharpen: How much of what a narrow blur would take is put on top, to give back what
-            sampling between pixels took (`missing_sharpness`).
+            sampling between pixels took (`missing_sharpness`); a number, or one on the device.
         part: Which rows `(N, h)` and columns `(N, w)` of each result to make, int64, one after
             the other; all unless given.
+        strength: What all amounts are multiplied by; a number, or one on the device.
 
     Returns:
         `(N, C, h, w)` uint8, bicubic, zero outside. Rotation is up to 0.25 rad, scale 15 %,
@@ -57,12 +60,12 @@ def random_warp(
         rows, columns = (count_up(-1, side + 1, images.device) for side in (height, width))
     else:  # other ones for each image
         rows, columns = (_and_beside(each)[:, None] for each in part)
-    grid = warp_grid(key, (height, width), (rows, columns), bend)
+    grid = warp_grid(key, (height, width), (rows, columns), bend, strength)
     moved = F.grid_sample(images.float(), grid, mode="bicubic", align_corners=False)
     return _sharpen(moved, sharpen).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def missing_sharpness(images: Tensor, bend: float = 0.0) -> float:
+def missing_sharpness(images: Tensor, bend: float = 0.0, strength: float = 1.0) -> float:
     """By how much to sharpen what is warped, so that it is as sharp as before.
 
     Else no scene to learn from would be as sharp as those to be read (docs/ablations.md, "As sharp
@@ -71,6 +74,7 @@ def missing_sharpness(images: Tensor, bend: float = 0.0) -> float:
     Args:
         images: `(N, C, H, W)` uint8; about a thousand are looked at, fewer if they are large.
         bend: As in `random_warp`.
+        strength: As there.
 
     Returns:
         The `sharpen` of `random_warp`: the largest, of twentieths from 0 to 1, by which the steps
@@ -84,7 +88,7 @@ def missing_sharpness(images: Tensor, bend: float = 0.0) -> float:
         return 0.0
     while low < high:  # more sharpening, more energy
         middle = (low + high + 1) // 2
-        found = _steps(random_warp(images, key, bend, middle / 20))
+        found = _steps(random_warp(images, key, bend, middle / 20, strength=strength))
         low, high = (middle, high) if found <= wanted else (low, middle - 1)
     return low / 20
 
@@ -96,7 +100,11 @@ def _steps(images: Tensor) -> float:
 
 
 def warp_grid(
-    key: Tensor, size: tuple[int, int], places: tuple[Tensor, Tensor], bend: float = 0.0
+    key: Tensor,
+    size: tuple[int, int],
+    places: tuple[Tensor, Tensor],
+    bend: float = 0.0,
+    strength: float | Tensor = 1.0,
 ) -> Tensor:
     """Where in an image the pixels of a warped one lie, in the form of `F.grid_sample`.
 
@@ -106,12 +114,13 @@ def warp_grid(
         places: Rows `(h,)` and columns `(w,)` of the result, or other ones for each image,
             `(N, 1, h)` and `(N, 1, w)`; int64, also beyond the image.
         bend: As in `random_warp`.
+        strength: As there.
 
     Returns:
         `(N, h, w, 2)`.
     """
     (height, width), (rows, columns) = size, places
-    spread = uniform(fold(key, "affine"), 6) * 2 - 1  # (N, 6) in [-1, 1)
+    spread = (uniform(fold(key, "affine"), 6) * 2 - 1) * strength  # (N, 6) in [-1, 1)
     angle, shear = spread[:, 0] * 0.25, spread[:, 1] * 0.2
     wide, high = 1 + spread[:, 2] * 0.15, 1 + spread[:, 3] * 0.15
     shift = spread[:, 4:6] * 0.07
@@ -124,7 +133,7 @@ def warp_grid(
     y, x = (2 * rows + 1) / height - 1, (2 * columns + 1) / width - 1  # the middles of pixels
     grid = (by_x * x)[:, :, None] + (by_y * y + shift[..., None])[..., None]
     if bend:
-        nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * bend
+        nodes = (uniform(fold(key, "bend"), 2, NODES * NODES) * 2 - 1) * (bend * strength)
         with torch.autocast(key.device.type, enabled=False):  # exact in a caller's autocast too
             grid = grid + _bend(nodes, _cubic(rows, height), _cubic(columns, width))
     return grid.permute(0, 2, 3, 1)
@@ -160,7 +169,7 @@ def _cubic(places: Tensor, side: int) -> Tensor:
     return along[places.clamp(0, side - 1)]
 
 
-def _sharpen(images: Tensor, much: float) -> Tensor:
+def _sharpen(images: Tensor, much: float | Tensor) -> Tensor:
     """`(N, C, h + 2, w + 2)` float, with a margin to take from, to `(N, C, h, w)`."""
     blurred = 0.75 * images[..., 1:-1] + 0.125 * (images[..., :-2] + images[..., 2:])
     beside = blurred[..., :-2, :] + blurred[..., 2:, :]
@@ -181,7 +190,10 @@ class SceneMaker:
         augment: Whether images go through `random_warp` first.
         bend: How far augmented images are bent besides, see `random_warp`.
         corrupt: Share of the scenes that go through `corrupt_mixed` last, 0 to 1.
-        sharpen: By how much augmented images are sharpened, from `missing_sharpness`.
+        gently: `()` bool on the device of the pool: images are augmented half as much while it is
+            true, and as much as ever while it is not. None leaves no choice.
+        sharpen: By how much augmented images are sharpened, from `missing_sharpness`; and by how
+            much if gently.
 
     Raises:
         ValueError: If the images do not fit on the canvas, or the pieces are not in the images.
@@ -195,12 +207,15 @@ class SceneMaker:
     augment: bool = False
     bend: float = 0.0
     corrupt: float = 0.0
-    sharpen: float = field(init=False, default=0.0)
+    gently: Tensor | None = None
+    sharpen: tuple[float, float] = field(init=False, default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         height, width = self.pool.images.shape[-2:]
         if self.augment:
-            object.__setattr__(self, "sharpen", missing_sharpness(self.pool.images, self.bend))
+            strengths = (1.0, GENTLE) if self.gently is not None else (1.0,)
+            much = [missing_sharpness(self.pool.images, self.bend, one) for one in strengths]
+            object.__setattr__(self, "sharpen", (much[0], much[-1]))
         if self.layout == "centered":
             return
         if self.side < max(height, width):
@@ -234,9 +249,20 @@ class SceneMaker:
         """
         images = self.pool.images[index]
         if self.augment:
-            images = random_warp(images, key, self.bend, self.sharpen)
+            images = self._warp(images, key)
         scenes = images if self.layout == "centered" else self._compose(images, index, key)
         return corrupt_mixed(scenes, key, share=self.corrupt) if self.corrupt else scenes
+
+    def _warp(
+        self, images: Tensor, key: Tensor, part: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Images, or parts of them, augmented."""
+        fully, gently = self.sharpen
+        if self.gently is None:
+            return random_warp(images, key, self.bend, fully, part)
+        sharpen = torch.where(self.gently, gently, fully)  # chosen on the device
+        strength = torch.where(self.gently, GENTLE, 1.0)
+        return random_warp(images, key, self.bend, sharpen, part, strength)
 
     def _compose(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
         """Puts images on canvases, among clutter where there is some."""
@@ -266,8 +292,7 @@ class SceneMaker:
         Else clutter could be told by its sharpness.
         """
         if self.augment:
-            part = rows, columns
-            return random_warp(self.pool.images[index], key, self.bend, self.sharpen, part)
+            return self._warp(self.pool.images[index], key, (rows, columns))
         pixels = self.pool.images[index[:, None, None], :, rows[:, :, None], columns[:, None]]
         return pixels.permute(0, 3, 1, 2)
 

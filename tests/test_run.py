@@ -335,6 +335,20 @@ def test_only_training_scenes_are_augmented_and_corrupted():
     assert learner.validation.corrupt == 0
 
 
+@pytest.mark.parametrize("kind", [{"augment": True, "bend": 0.1}, {"slip": 0.2}])
+def test_over_the_last_share_of_the_updates_less_is_altered(small, kind):
+    splits, device = load(small.data), torch.device("cpu")
+    config = replace(small, updates=10, **kind)
+    ever, eased = (Reinforce(replace(config, refine=each), splits, device) for each in (0.0, 0.2))
+    assert ever.gently is None
+    still = replace(small, augment=False, slip=0.0, refine=0.2)
+    assert Reinforce(still, splits, device).gently is None
+    for update in range(10):
+        loss, other = (learner.update()["loss_classify"] for learner in (ever, eased))
+        assert bool(eased.gently) == (update >= 8)
+        assert (float(loss) == float(other)) == (update < 8)
+
+
 def test_the_eye_slips_in_training_alone(small):
     splits, device = load(small.data), torch.device("cpu")
     sure, slipping = (Reinforce(replace(small, slip=slip), splits, device) for slip in (0.0, 0.3))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,13 @@ from saccade.counter import fold, make_key, row_keys, uniform
 from saccade.data import load
 from saccade.digits import draw_digits
 from saccade.imageset import ImageSet
-from saccade.scenes import SceneMaker, default_side, missing_sharpness, random_warp
+from saccade.scenes import (
+    SceneMaker,
+    default_side,
+    missing_sharpness,
+    random_warp,
+    warp_grid,
+)
 
 
 def blocks(count=6, channels=1, height=10, width=8):
@@ -84,7 +92,7 @@ def test_digits_are_as_sharp_after_warping_as_before(bend):
     for layout in ("centered", "cluttered"):
         made = [SceneMaker(pool, layout, 60, 20, 12, augment=augment, bend=bend)
                 for augment in (True, False)]  # fmt: skip
-        assert [maker.sharpen for maker in made] == [missing_sharpness(hard, bend), 0]
+        assert [maker.sharpen[0] for maker in made] == [missing_sharpness(hard, bend), 0]
         warped, plain = (energy(maker(torch.arange(1000), KEYS_1000)) for maker in made)
         assert 0.95 < warped / plain < 1.05
 
@@ -94,6 +102,40 @@ def test_real_digits_are_as_sharp_after_warping_as_before(data_dir, bend):
     much, ratio = as_sharp(load(str(data_dir / "mnist")).train.images, bend)
     assert 0.5 < much < 0.8
     assert 0.97 < ratio < 1.03
+
+
+@pytest.mark.parametrize("layout", ["centered", "cluttered"])
+def test_gently_all_amounts_are_half(layout):
+    digits = draw_digits(60, 0)
+    hard = ((digits.images.float() - 128) * 1.4 + 128).clamp(0, 255).byte()
+    pool, gently = replace(digits, images=hard), torch.tensor(False)
+    index, keys = torch.arange(60), row_keys(make_key(2), 60)
+    kind = {"layout": layout, "side": 40, "augment": True, "bend": 0.1}
+    free, maker = SceneMaker(pool, **kind), SceneMaker(pool, **kind, gently=gently)
+    assert torch.equal(maker(index, keys), free(index, keys))
+    assert maker.sharpen[1] == missing_sharpness(hard, 0.1, 0.5)
+    gently.fill_(True)
+    if layout == "centered":
+        half = random_warp(hard, keys, 0.1, maker.sharpen[1], strength=0.5)
+        assert (maker(index, keys).float() - half.float()).abs().max() <= 1, "but for rounding"
+    warped, half, still = (
+        each(index, keys).float() for each in (free, maker, replace(free, augment=False))
+    )
+    far = (still - warped).abs().mean()
+    assert 0.3 * far < (half - warped).abs().mean() < 0.9 * far, "between warped and not"
+
+
+def test_half_a_warp_by_hand():
+    """What is drawn as an angle of a is one of a / 2, and so on."""
+    keys, along = row_keys(make_key(3), 500), torch.arange(28)
+    size, places = (28, 28), (along, along)
+    still, half, whole = (warp_grid(keys, size, places, 0.1, each) for each in (0, 0.5, 1))
+    middle = (2 * along + 1) / 28 - 1
+    assert torch.equal(still[0, 0, :, 0], middle)
+    assert torch.equal(still[-1, :, 0, 1], middle)
+    # Angle, scale, shear and shift are small: what they move is nearly linear in them.
+    assert ((whole - still) - 2 * (half - still)).abs().max() < 0.1 * (whole - still).abs().max()
+    assert ((whole - still) - 2 * (half - still)).abs().mean() < 0.02
 
 
 def test_images_without_steps_are_not_sharpened():

@@ -33,7 +33,7 @@ def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monke
         precision=precision,
         scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
         maps=4, hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
-        augment=True, bend=0.1, clutter=1, aim="relative",
+        augment=True, bend=0.1, clutter=1, aim="relative", refine=0.5, updates=2,
     )  # fmt: skip
     digits = draw_digits(20, seed=0)
     splits = Splits(digits, digits, digits, "digits")
@@ -65,16 +65,21 @@ def test_an_update_takes_what_changes_from_tensors_that_stay():
     """So that what is recorded of one update is right for all."""
     digits = draw_digits(20, seed=0)
     splits = Splits(digits, digits, digits, "digits")
-    config = TrainConfig(size=6, glimpses=2, batch=4, what=8, where=8, hidden=8, warmup=2)
+    config = TrainConfig(
+        size=6, glimpses=2, batch=4, what=8, where=8, hidden=8, warmup=2, updates=4,
+        augment=True, refine=0.5,
+    )  # fmt: skip
     honest, other = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
-    index, number = other._index, other.optimizer.number
+    index, number, gently = other._index, other.optimizer.number, other.gently
     for update in range(4):
         wanted = honest.update()
         other.updates = update
         other._index.copy_(other._next_images())
         other.optimizer.schedule(update)
+        other.gently.fill_(update >= 2)
         other.updates = 10**6  # a recording would not know it either
         seen = other._learn()
         assert all(torch.equal(wanted[name], seen[name]) for name in wanted)
     assert index is other._index
     assert number is other.optimizer.number
+    assert gently is other.gently is other.scenes.gently
