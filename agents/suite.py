@@ -174,8 +174,7 @@ def row_config(row: Row, preset: str = "", augment: bool | None = None) -> Train
                 f"preset {preset} has {name} {getattr(config, name)}, but {row.task} is {value}"
             )
     augment = config.augment if augment is None else augment
-    bend, refine = (config.bend, config.refine) if augment else (0.0, 0.0)
-    config = replace(config, augment=augment, bend=bend, refine=refine)
+    config = replace(config, augment=augment, bend=config.bend if augment else 0.0)
     if row.gaze is None:
         names = ("data", "scene", "side", "clutter", "clutter_size", "augment", "bend", "batch",
                  "updates", "minutes")  # fmt: skip

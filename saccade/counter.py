@@ -54,13 +54,18 @@ def make_key(seed: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.compiler.assume_constant_result
+def _count(numbers: int, device: torch.device) -> Tensor:
+    return torch.arange(numbers, device=device)
+
+
 def count_up(start: int, stop: int, device: torch.device) -> Tensor:
     """int64 from start to stop - 1, of which a compiler knows nothing.
 
     Products with numbers as large as these wrap around. Of a loop's own counter, which `arange`
     becomes in compiled C++, a compiler may take that for impossible, and drop the loop's end.
     """
-    return torch.arange(start, stop, device=device)
+    # The sum is a constant with a name of its own; two of `_count`'s in a graph would share one.
+    return _count(stop - start, device) + start
 
 
 def row_keys(key: Tensor, count: int) -> Tensor:

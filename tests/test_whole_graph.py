@@ -12,33 +12,32 @@ from saccade.digits import draw_digits
 
 
 @pytest.fixture(autouse=True)
-def _traced_alone(monkeypatch):
+def traced(monkeypatch):
     """Compiling is tracing here, without generating code, which would take minutes."""
     real = torch.nn.Module.compile
+    kind = {"backend": "eager"}
 
     def trace(module, fullgraph):
         assert fullgraph
-        real(module, fullgraph=True, backend="eager")
+        real(module, fullgraph=True, **kind)
 
     monkeypatch.setattr(torch.nn.Module, "compile", trace)
     torch._dynamo.reset()
-    yield
+    yield kind
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monkeypatch):
-    monkeypatch.setattr("saccade.agents.precision.fast_type", lambda device=None: torch.bfloat16)
+def two_updates(**changes):
+    """Of a learner as it is, and of one that is traced: metrics, pair by pair."""
     config = TrainConfig(
-        precision=precision,
         scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
         maps=4, hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
-        augment=True, bend=0.1, clutter=1, aim="relative", refine=0.5, updates=2,
+        augment=True, bend=0.1, clutter=1, aim="relative", slip=0.1, refine=0.5, updates=2,
     )  # fmt: skip
     digits = draw_digits(20, seed=0)
     splits = Splits(digits, digits, digits, "digits")
     plain, traced = (
-        Reinforce(replace(config, compile=way), splits, torch.device("cpu"))
+        Reinforce(replace(config, compile=way, **changes), splits, torch.device("cpu"))
         for way in (False, True)
     )
     assert plain.trip._compiled_call_impl is None
@@ -46,7 +45,21 @@ def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monke
     for _ in range(2):
         one, other = plain.update(), traced.update()
         assert one.keys() == other.keys()
-        assert all(torch.equal(one[name], other[name]) for name in one)
+        yield from zip(one.values(), other.values(), strict=True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_playing_and_judging_is_one_graph_with_the_same_numbers(precision, monkeypatch):
+    monkeypatch.setattr("saccade.agents.precision.fast_type", lambda device=None: torch.bfloat16)
+    assert all(torch.equal(*pair) for pair in two_updates(precision=precision))
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_the_graph_is_one_that_compilers_take(augment, traced):
+    """Forward and backward of its operators, all but the code that is made of them."""
+    traced["backend"] = "aot_eager"
+    for one, other in two_updates(augment=augment):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
 
 
 def test_a_learner_compiles_once_so_that_many_can(monkeypatch):
