@@ -1,6 +1,5 @@
 """What can only be shown on a GPU: the same numbers as on the CPU, without ever waiting for it."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,22 +15,13 @@ from saccade.kernels.smooth import integrate
 from saccade.retina import Retina
 from saccade.scenes import SceneMaker
 from tests.test_core import noise
+from tests.waiting import never_waiting
 
 pytestmark = pytest.mark.gpu
 CONFIG = TrainConfig(
     scene="cluttered", side=24, clutter_size=4, size=4, scales=2, glimpses=4, batch=16,
     augment=True, reward="dense", early=0.3, rollouts=2, baseline="leave-one-out", warmup=1,
 )  # fmt: skip
-
-
-@contextmanager
-def never_waiting():
-    """Within, whatever waits for the device is an error."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def learner(device, **changes):

@@ -5,6 +5,7 @@ import torch
 
 from tests.rows import MODES, ROWS, leaves, on, vector
 from tests.test_single import IDS
+from tests.waiting import never_waiting
 
 pytestmark = pytest.mark.gpu
 SEARCH = "saccade/Search-v0"
@@ -52,12 +53,9 @@ def test_episodes_of_a_budget_never_wait_for_the_device(name, action_mode, mode)
     env.reset(seed=0)
     for action in actions:
         env.step(action)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with never_waiting():
         for action in actions:
             env.step(action)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_numpy_goes_in_and_comes_out_where_the_work_is_done_there():
