@@ -75,7 +75,7 @@ class TrainConfig:
     normalization, which learns faster."""
     maps: int = 0
     """Maps of a 3x3 convolution that reads a glimpse before the next layer; 0 (the paper) for none.
-    Where images are not augmented it errs less on new ones; 32 take 70 % more time on a CPU."""
+    It errs less on new images; 32 take 70 % more time on a CPU."""
     what: int = 128
     """Units of the layer that reads a glimpse (128 in the paper)."""
     where: int = 128

@@ -10,7 +10,8 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 - the last location, at which nothing looks, is neither sampled nor scored
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;
-  corruption; an eye that slips; half as much of these at last; a convolution over each glimpse
+  corruption; an eye that slips; half as much augmentation and slip at last; a convolution over
+  each glimpse
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.
@@ -37,7 +38,7 @@ from saccade.data import ImageSet, Splits
 from saccade.envs.classify import Classify
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
-from saccade.scenes import GENTLE, SceneMaker, default_side
+from saccade.scenes import SceneMaker, default_side, how_much
 
 
 def make_scenes(
@@ -152,7 +153,7 @@ class Reinforce:
         key = row_keys(fold(fold(self.key, "update"), update), config.batch)[self.share]
         slip: float | Tensor = config.slip
         if slip and self.gently is not None:
-            slip = torch.where(self.gently, GENTLE * slip, slip)
+            slip = slip * how_much(self.gently)
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         with self.products:
             played = rollout(

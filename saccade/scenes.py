@@ -25,7 +25,7 @@ from saccade.data import ImageSet
 Layout = Literal["centered", "translated", "cluttered"]
 
 
-GENTLE = 0.5  # of what augmentation does otherwise
+GENTLE = 0.5  # how much of what training alters is altered gently
 NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
 
 
@@ -177,6 +177,14 @@ def _sharpen(images: Tensor, much: float | Tensor) -> Tensor:
     return (1 + much) * images[..., 1:-1, 1:-1] - much * blurred
 
 
+def how_much(gently: Tensor) -> Tensor:
+    """`()` float on the device: `GENTLE` where gently, else 1.
+
+    By arithmetic: where numbers are chosen from, each is copied to a GPU first, which waits.
+    """
+    return 1 - (1 - GENTLE) * gently
+
+
 @dataclass(frozen=True)
 class SceneMaker:
     """Makes scenes from a set of images.
@@ -260,9 +268,8 @@ class SceneMaker:
         fully, gently = self.sharpen
         if self.gently is None:
             return random_warp(images, key, self.bend, fully, part)
-        sharpen = torch.where(self.gently, gently, fully)  # chosen on the device
-        strength = torch.where(self.gently, GENTLE, 1.0)
-        return random_warp(images, key, self.bend, sharpen, part, strength)
+        sharpen = fully + (gently - fully) * self.gently  # as in `how_much`
+        return random_warp(images, key, self.bend, sharpen, part, how_much(self.gently))
 
     def _compose(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
         """Puts images on canvases, among clutter where there is some."""

@@ -18,6 +18,7 @@ from tests.test_core import noise
 from tests.waiting import never_waiting
 
 pytestmark = pytest.mark.gpu
+EASES = {"slip": 0.1, "refine": 0.5, "updates": 10, "maps": 4}  # from the sixth update on
 CONFIG = TrainConfig(
     scene="cluttered", side=24, clutter_size=4, size=4, scales=2, glimpses=4, batch=16,
     augment=True, reward="dense", early=0.3, rollouts=2, baseline="leave-one-out", warmup=1,
@@ -56,11 +57,11 @@ def test_scenes_and_glimpses_are_those_of_the_cpu(layout):
 @pytest.mark.parametrize("first", ["center", "random", "learned"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_update_never_waits_for_the_device(gaze, core, first, precision):
-    one = learner("cuda", gaze=gaze, core=core, first=first, precision=precision)
+    one = learner("cuda", gaze=gaze, core=core, first=first, precision=precision, **EASES)
     for _ in range(3):
         one.update()
     with never_waiting():
-        for _ in range(3):
+        for _ in range(4):
             one.update()
 
 
@@ -304,12 +305,27 @@ def test_a_recorded_run_goes_on_and_finds_what_is_no_number():
 
 @pytest.mark.filterwarnings("ignore")  # of the compiler about itself
 def test_a_recorded_update_never_waits_for_the_device():
-    one = learner("cuda", compile=True)
+    one = learner("cuda", compile=True, **EASES)
     for _ in range(WARM + 1):
         one.update()
     with never_waiting():
         for _ in range(3):
             one.update()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler about itself
+def test_a_recorded_update_eases_when_a_plain_one_does():
+    learners = [
+        learner("cuda", compile=way, **EASES | {"refine": share, "lr": 1e-9, "slip": 0.5})
+        for way, share in ((False, 0.5), (True, 0.5), (True, 0.0))
+    ]
+    for each in learners:
+        with torch.no_grad():
+            each.network.classifier.weight.mul_(100)  # so that a glimpse elsewhere is seen
+    for update in range(8):
+        plain, graphed, never = (float(each.update()["loss_classify"]) for each in learners)
+        assert graphed == pytest.approx(plain, abs=2e-3)
+        assert (abs(graphed - never) < 4e-3) == (update < 5)
 
 
 def test_fused_looks_never_wait_for_the_device():

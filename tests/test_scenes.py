@@ -122,7 +122,7 @@ def test_gently_all_amounts_are_half(layout):
         each(index, keys).float() for each in (free, maker, replace(free, augment=False))
     )
     far = (still - warped).abs().mean()
-    assert 0.3 * far < (half - warped).abs().mean() < 0.9 * far, "between warped and not"
+    assert 0.45 * far < (half - warped).abs().mean() < 0.9 * far, "between warped and not"
 
 
 def test_half_a_warp_by_hand():
