@@ -181,9 +181,9 @@ class TrainConfig:
         for name in ("discount", "trace", "corrupt", "refine"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
-        if self.env and (self.judge != "test" or self.compile or self.slip):
+        if self.env and (self.judge != "test" or self.compile or self.slip or self.refine):
             raise ValueError(
-                "--judge, --compile and --slip are for scenes with labels, not for --env"
+                "--judge, --compile, --slip and --refine are for scenes with labels, not for --env"
             )
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")

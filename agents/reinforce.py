@@ -38,11 +38,11 @@ from saccade.data import ImageSet, Splits
 from saccade.envs.classify import Classify
 from saccade.envs.core import GazeCore
 from saccade.network import GazeNetwork
-from saccade.scenes import SceneMaker, default_side, how_much
+from saccade.scenes import GENTLE, SceneMaker, default_side
 
 
 def make_scenes(
-    config: TrainConfig, pool: ImageSet, *, training: bool = False, gently: Tensor | None = None
+    config: TrainConfig, pool: ImageSet, *, training: bool = False, strength: Tensor | None = None
 ) -> SceneMaker:
     """The scenes that a configuration asks for, made from the images of one split.
 
@@ -57,7 +57,7 @@ def make_scenes(
         augment=training and config.augment,
         bend=config.bend if training else 0.0,
         corrupt=config.corrupt if training else 0.0,
-        gently=gently,
+        strength=strength,
     )
 
 
@@ -85,8 +85,9 @@ class Reinforce:
     def __init__(self, config: TrainConfig, splits: Splits, device: torch.device) -> None:
         self.config, self.device = config, device
         eases = config.refine and (config.augment or config.slip)
-        self.gently = torch.tensor(False, device=device) if eases else None
-        self.scenes = make_scenes(config, splits.train, training=True, gently=self.gently)
+        # Of augmentation and slip, where it is not always 1.
+        self.strength = torch.tensor(1.0, device=device) if eases else None
+        self.scenes = make_scenes(config, splits.train, training=True, strength=self.strength)
         self.validation = make_scenes(config, splits.validation)
         self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
         with torch.random.fork_rng(devices=[]):
@@ -130,8 +131,9 @@ class Reinforce:
         """
         self._index.copy_(self._next_images()[self.share])
         self.optimizer.schedule(self.updates)
-        if self.gently is not None:
-            self.gently.fill_(self.updates >= (1 - self.config.refine) * self.config.updates)
+        if self.strength is not None:
+            late = self.updates >= (1 - self.config.refine) * self.config.updates
+            self.strength.fill_(GENTLE if late else 1.0)
         metrics = self._learn()
         self.updates += 1
         return metrics
@@ -152,8 +154,8 @@ class Reinforce:
         config = self.config
         key = row_keys(fold(fold(self.key, "update"), update), config.batch)[self.share]
         slip: float | Tensor = config.slip
-        if slip and self.gently is not None:
-            slip = slip * how_much(self.gently)
+        if slip and self.strength is not None:
+            slip = slip * self.strength
         # 1. Play: every scene of the batch is new, so is every draw of the policy.
         with self.products:
             played = rollout(

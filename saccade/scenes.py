@@ -25,7 +25,7 @@ from saccade.data import ImageSet
 Layout = Literal["centered", "translated", "cluttered"]
 
 
-GENTLE = 0.5  # how much of what training alters is altered gently
+GENTLE = 0.5  # the other strength of augmentation, beside 1
 NODES = 5  # of the elastic field along a side: 6.75 pixels apart on 28
 
 
@@ -177,14 +177,6 @@ def _sharpen(images: Tensor, much: float | Tensor) -> Tensor:
     return (1 + much) * images[..., 1:-1, 1:-1] - much * blurred
 
 
-def how_much(gently: Tensor) -> Tensor:
-    """`()` float on the device: `GENTLE` where gently, else 1.
-
-    By arithmetic: where numbers are chosen from, each is copied to a GPU first, which waits.
-    """
-    return 1 - (1 - GENTLE) * gently
-
-
 @dataclass(frozen=True)
 class SceneMaker:
     """Makes scenes from a set of images.
@@ -198,10 +190,10 @@ class SceneMaker:
         augment: Whether images go through `random_warp` first.
         bend: How far augmented images are bent besides, see `random_warp`.
         corrupt: Share of the scenes that go through `corrupt_mixed` last, 0 to 1.
-        gently: `()` bool on the device of the pool: images are augmented half as much while it is
-            true, and as much as ever while it is not. None leaves no choice.
-        sharpen: By how much augmented images are sharpened, from `missing_sharpness`; and by how
-            much if gently.
+        strength: Of augmentation, from `GENTLE` to 1: `()` float on the device of the pool, which
+            whoever made it may fill anew between calls. 1 unless given.
+        sharpen: By how much augmented images are sharpened at strength 1 and at `GENTLE`, from
+            `missing_sharpness`; straight between.
 
     Raises:
         ValueError: If the images do not fit on the canvas, or the pieces are not in the images.
@@ -215,15 +207,17 @@ class SceneMaker:
     augment: bool = False
     bend: float = 0.0
     corrupt: float = 0.0
-    gently: Tensor | None = None
+    strength: Tensor | None = None
     sharpen: tuple[float, float] = field(init=False, default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         height, width = self.pool.images.shape[-2:]
         if self.augment:
-            strengths = (1.0, GENTLE) if self.gently is not None else (1.0,)
-            much = [missing_sharpness(self.pool.images, self.bend, one) for one in strengths]
-            object.__setattr__(self, "sharpen", (much[0], much[-1]))
+            strengths = (1.0, 1.0 if self.strength is None else GENTLE)
+            much = {
+                one: missing_sharpness(self.pool.images, self.bend, one) for one in {*strengths}
+            }
+            object.__setattr__(self, "sharpen", tuple(much[one] for one in strengths))
         if self.layout == "centered":
             return
         if self.side < max(height, width):
@@ -266,10 +260,11 @@ class SceneMaker:
     ) -> Tensor:
         """Images, or parts of them, augmented."""
         fully, gently = self.sharpen
-        if self.gently is None:
+        if self.strength is None:
             return random_warp(images, key, self.bend, fully, part)
-        sharpen = fully + (gently - fully) * self.gently  # as in `how_much`
-        return random_warp(images, key, self.bend, sharpen, part, how_much(self.gently))
+        # By arithmetic: numbers to choose from are copied to a GPU first, which waits.
+        sharpen = fully + (gently - fully) / (1 - GENTLE) * (1 - self.strength)
+        return random_warp(images, key, self.bend, sharpen, part, self.strength)
 
     def _compose(self, images: Tensor, index: Tensor, key: Tensor) -> Tensor:
         """Puts images on canvases, among clutter where there is some."""

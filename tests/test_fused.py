@@ -1,6 +1,6 @@
 """The fused GPU kernel, as far as a machine without a GPU can tell: logic, limits, code size.
 
-Its numbers on a GPU are in `tests/test_gpu.py`.
+Its numbers on a GPU are in `tests/test_gpu_retina.py`.
 """
 
 import os

@@ -24,7 +24,7 @@ from saccade.agents.evaluate import evaluate
 from saccade.agents.fit import Interrupted, fastest_threads, updates_for
 from saccade.agents.gain import known_readers
 from saccade.agents.log import read_metrics
-from saccade.agents.reinforce import Reinforce, make_scenes
+from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import Run, show
 from saccade.data import load
 
@@ -321,36 +321,3 @@ def test_configurations_are_read_strictly(tmp_path):
         read_config(tmp_path / "c.json")
     with pytest.raises(FileNotFoundError, match="no configuration file"):
         read_config(tmp_path / "none.json")
-
-
-def test_only_training_scenes_are_augmented_and_corrupted():
-    splits = load("digits")
-    config = TrainConfig(augment=True, bend=0.1, corrupt=0.5)
-    training = make_scenes(config, splits.train, training=True)
-    assert (training.augment, training.bend, training.corrupt) == (True, 0.1, 0.5)
-    judged = make_scenes(config, splits.test)
-    assert (judged.augment, judged.bend, judged.corrupt) == (False, 0.0, 0.0)
-    learner = Reinforce(config, splits, torch.device("cpu"))
-    assert learner.scenes.corrupt == 0.5
-    assert learner.validation.corrupt == 0
-
-
-@pytest.mark.parametrize("kind", [{"augment": True, "bend": 0.1}, {"augment": False, "slip": 0.2}])
-def test_over_the_last_share_of_the_updates_less_is_altered(small, kind):
-    splits, device = load(small.data), torch.device("cpu")
-    config = replace(small, updates=10, **kind)
-    ever, eased = (Reinforce(replace(config, refine=each), splits, device) for each in (0.0, 0.2))
-    assert ever.gently is None
-    still = replace(small, augment=False, slip=0.0, refine=0.2)
-    assert Reinforce(still, splits, device).gently is None
-    for update in range(10):
-        loss, other = (learner.update()["loss_classify"] for learner in (ever, eased))
-        assert bool(eased.gently) == (update >= 8)
-        assert (float(loss) == float(other)) == (update < 8)
-
-
-def test_the_eye_slips_in_training_alone(small):
-    splits, device = load(small.data), torch.device("cpu")
-    sure, slipping = (Reinforce(replace(small, slip=slip), splits, device) for slip in (0.0, 0.3))
-    assert sure.validate() == slipping.validate()
-    assert sure.update()["loss_classify"] != slipping.update()["loss_classify"]

@@ -105,16 +105,16 @@ def test_real_digits_are_as_sharp_after_warping_as_before(data_dir, bend):
 
 
 @pytest.mark.parametrize("layout", ["centered", "cluttered"])
-def test_gently_all_amounts_are_half(layout):
+def test_at_half_the_strength_all_amounts_are_half(layout):
     digits = draw_digits(60, 0)
     hard = ((digits.images.float() - 128) * 1.4 + 128).clamp(0, 255).byte()
-    pool, gently = replace(digits, images=hard), torch.tensor(False)
+    pool, strength = replace(digits, images=hard), torch.tensor(1.0)
     index, keys = torch.arange(60), row_keys(make_key(2), 60)
     kind = {"layout": layout, "side": 40, "augment": True, "bend": 0.1}
-    free, maker = SceneMaker(pool, **kind), SceneMaker(pool, **kind, gently=gently)
+    free, maker = SceneMaker(pool, **kind), SceneMaker(pool, **kind, strength=strength)
     assert torch.equal(maker(index, keys), free(index, keys))
     assert maker.sharpen[1] == missing_sharpness(hard, 0.1, 0.5)
-    gently.fill_(True)
+    strength.fill_(0.5)
     if layout == "centered":
         half = random_warp(hard, keys, 0.1, maker.sharpen[1], strength=0.5)
         assert (maker(index, keys).float() - half.float()).abs().max() <= 1, "but for rounding"

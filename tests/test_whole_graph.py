@@ -83,16 +83,16 @@ def test_an_update_takes_what_changes_from_tensors_that_stay():
         augment=True, refine=0.5,
     )  # fmt: skip
     honest, other = (Reinforce(config, splits, torch.device("cpu")) for _ in range(2))
-    index, number, gently = other._index, other.optimizer.number, other.gently
+    index, number, strength = other._index, other.optimizer.number, other.strength
     for update in range(4):
         wanted = honest.update()
         other.updates = update
         other._index.copy_(other._next_images())
         other.optimizer.schedule(update)
-        other.gently.fill_(update >= 2)
+        other.strength.fill_(1.0 if update < 2 else 0.5)
         other.updates = 10**6  # a recording would not know it either
         seen = other._learn()
         assert all(torch.equal(wanted[name], seen[name]) for name in wanted)
     assert index is other._index
     assert number is other.optimizer.number
-    assert gently is other.gently is other.scenes.gently
+    assert strength is other.strength is other.scenes.strength
