@@ -84,6 +84,9 @@ class TrainConfig:
     """Units of the core, and of the encoder's result (256 in the paper)."""
     policy_hidden: int = 128
     """Units of the policy's hidden layer, between the core and the next location."""
+    canvas: int = 0
+    """Maps of a 3x3 convolution that reads, before the answer, all that was seen, laid where it was
+    seen; answers before the last glimpse are the core's alone. 0 (the paper) for none."""
     aim: Literal["absolute", "relative"] = "absolute"
     """What the policy says: a place (the paper's), or a move from where the eye is."""
 
@@ -170,9 +173,9 @@ class TrainConfig:
                      "log_every", "eval_every", "horizon"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} must be 1 or more, got {getattr(self, name)}")
-        for name in ("side", "maps", "clutter", "minutes", "policy_weight", "early", "weight_decay",
-                     "warmup", "threads", "save_seconds", "seed", "entropy", "bend",
-                     "slip"):  # fmt: skip
+        for name in ("side", "maps", "canvas", "clutter", "minutes", "policy_weight", "early",
+                     "weight_decay", "warmup", "threads", "save_seconds", "seed", "entropy",
+                     "bend", "slip"):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"--{_flag(name)} must be 0 or more, got {getattr(self, name)}")
         for name in ("sigma", "lr", "policy_lr_scale", "clip_norm"):
@@ -181,9 +184,11 @@ class TrainConfig:
         for name in ("discount", "trace", "corrupt", "refine"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
-        if self.env and (self.judge != "test" or self.compile or self.slip or self.refine):
+        labels = self.judge != "test" or self.compile or self.slip or self.refine or self.canvas
+        if self.env and labels:
             raise ValueError(
-                "--judge, --compile, --slip and --refine are for scenes with labels, not for --env"
+                "--judge, --compile, --slip, --refine and --canvas are for scenes with labels, not "
+                "for --env"
             )
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")
@@ -221,7 +226,8 @@ class TrainConfig:
 
     def network(self) -> dict[str, Any]:
         """Keyword arguments of `GazeNetwork`, beside what the scenes decide."""
-        names = ("maps", "what", "where", "hidden", "policy_hidden", "join", "core", "aim")
+        names = ("maps", "what", "where", "hidden", "policy_hidden", "join", "core", "aim",
+                 "canvas")  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
     def to_json(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def look_fully(
             if noise is not None and t + 1 < total:
                 location = location + noise[:, t + 1]
         seen = torch.stack(features, 1)
-        parts.append(FullLook(network.classifier(seen), seen, torch.stack(locations, 1)))
+        parts.append(FullLook(network.classify(seen, state), seen, torch.stack(locations, 1)))
     return FullLook.cat(parts)
 
 

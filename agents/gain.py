@@ -51,14 +51,14 @@ def best_fixed(agent: Agent, scenes: Tensor, labels: Tensor, grid: int = 7) -> T
     scene, state = spec.retina.prepare(scenes, looks=spec.glimpses * 49), network.start(len(scenes))
     path = []
     for _ in range(spec.glimpses):
-        losses, after = [], []
+        losses = []
         for place in places:
             location = place.expand(len(scenes), 2)
-            after.append(network.see(spec.retina.look(scene, location), location, state))
-            losses.append(F.cross_entropy(network.classifier(after[-1][0]), labels))
-        best = int(torch.stack(losses).argmin())
-        state = after[best]
-        path.append(places[best])
+            after = network.see(spec.retina.look(scene, location), location, state)
+            losses.append(F.cross_entropy(network.classifier(after[0]), labels))
+        path.append(places[int(torch.stack(losses).argmin())])
+        location = path[-1].expand(len(scenes), 2)
+        state = network.see(spec.retina.look(scene, location), location, state)
     return torch.stack(path)
 
 

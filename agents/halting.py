@@ -280,6 +280,8 @@ def stop_early(agent: Agent, images: Tensor, rule: StopRule, *, seed: int = 0) -
         state = network.see(glimpse, location, state)
         features = state[0]
         logits = network.classifier(features)
+        if t + 1 == spec.glimpses:
+            logits = network.classify(features[:, None], state)[:, 0]
         news = {
             "locations": location,
             "glimpses": glimpse,

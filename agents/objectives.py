@@ -18,7 +18,7 @@ from saccade.network import GaussianPolicy
 # Which loss trains which modules of the network, and no other. Where all is shared, what sees and
 # remembers also learns from REINFORCE what is needed to choose a place.
 _APART = {
-    "classify": frozenset({"encoder", "core", "classifier"}),
+    "classify": frozenset({"encoder", "core", "classifier", "canvas"}),
     "policy": frozenset({"policy"}),
     "baseline": frozenset({"baseline"}),
 }

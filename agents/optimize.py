@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from saccade.agents.config import TrainConfig
 from saccade.network import GazeNetwork
 
-MODULES = ("encoder", "core", "policy", "classifier", "baseline")
+MODULES = ("encoder", "core", "policy", "classifier", "baseline", "canvas")  # the last if any
 
 
 class BrokenGradientError(FloatingPointError):
@@ -42,6 +42,7 @@ class Optimizer:
 
     def __init__(self, config: TrainConfig, network: GazeNetwork, recorded: bool = False) -> None:
         self.config, self.network, self.recorded = config, network, recorded
+        self.modules = tuple(name for name in MODULES if getattr(network, name, None) is not None)
         decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
         scales = {1.0: list[nn.Parameter]()}  # weights, by the factor of their learning rate
         for name, weight in network.named_parameters():
@@ -60,7 +61,7 @@ class Optimizer:
         )  # fmt: skip
         # Where a gradient first was no number: the update, -1 before, and which modules' it was.
         self.number, self._broken = (torch.tensor(-1, device=device) for _ in range(2))
-        self._broken_modules = torch.zeros(len(MODULES), dtype=torch.bool, device=device)
+        self._broken_modules = torch.zeros(len(self.modules), dtype=torch.bool, device=device)
 
     def step(self, loss: Tensor, update: int) -> dict[str, Tensor]:
         """Learns from a loss; see `schedule` and `descend`."""
@@ -101,7 +102,7 @@ class Optimizer:
         shrink = (self.config.clip_norm / (whole + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(_gradients(self.network), shrink)
         self.adam.step()
-        return {f"grad_norm_{name}": norm for name, norm in zip(MODULES, norms, strict=True)}
+        return {f"grad_norm_{name}": norm for name, norm in zip(self.modules, norms, strict=True)}
 
     def check(self) -> None:
         """Waits for the device to know that all gradients so far were numbers.
@@ -111,7 +112,7 @@ class Optimizer:
         """
         update = int(self._broken)
         if update >= 0:
-            flags = zip(MODULES, self._broken_modules.tolist(), strict=True)
+            flags = zip(self.modules, self._broken_modules.tolist(), strict=True)
             raise BrokenGradientError(update, [name for name, broken in flags if broken])
 
     def _watch(self, norms: Tensor) -> None:
@@ -144,8 +145,8 @@ class Optimizer:
             group |= {"lr": rate, "capturable": self.recorded}
 
     def _norms(self) -> Tensor:
-        """Norm of each module's gradient, 0 where there is none, in the order of `MODULES`."""
-        parts = [_gradients(getattr(self.network, name)) for name in MODULES]
+        """Norm of each module's gradient, 0 where there is none, in the order of `modules`."""
+        parts = [_gradients(getattr(self.network, name)) for name in self.modules]
         each = iter(torch._foreach_norm([gradient for part in parts for gradient in part]))
         none = torch.zeros((), device=self._broken.device)
         norms = [torch.stack([none, *(next(each) for _ in part)]) for part in parts]

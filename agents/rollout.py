@@ -20,7 +20,8 @@ class Rollout(NamedTuple):
 
     Attributes:
         scanpath: The record, without gradients.
-        logits: `(N, T, K)` after each glimpse; gradients to classifier, core and encoder.
+        logits: `(N, T, K)` after each glimpse; gradients to classifier, core, encoder
+            and, after the last, canvas.
         values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
         means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy, and where
             the routing is shared to core and encoder.
@@ -117,7 +118,7 @@ def rollout(
             told = place.clamp(-1, 1)
             rewards.append(result.reward)
     # In whatever type the products were, losses are of float32.
-    logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)
+    logits = network.classify(torch.stack(before[1:], 1), state)  # (N, T, K)
     rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 
     values = network.baseline(torch.stack(before, 1).detach())[..., 0].float()  # (N, T + 1)

@@ -44,7 +44,14 @@ class AgentSpec:
 
     def build(self) -> GazeNetwork:
         """A network with fresh weights."""
-        return GazeNetwork(self.retina, self.channels, len(self.classes), **self.network)
+        return GazeNetwork(
+            self.retina,
+            self.channels,
+            len(self.classes),
+            height=self.height,
+            width=self.width,
+            **self.network,
+        )
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> "AgentSpec":
@@ -96,7 +103,7 @@ class Agent:
         return Scanpath(
             locations=locations,
             glimpses=glimpses,
-            beliefs=network.classifier(features).softmax(-1),
+            beliefs=network.classify(features, state).softmax(-1),
             values=values,
             rewards=torch.zeros_like(values),
             stop=torch.full((len(images),), spec.glimpses, device=images.device),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
     """Final beliefs had one glimpse never been seen, for each glimpse of each episode.
 
-    All N * T episodes with a gap are run at once, from glimpses that are encoded once.
+    All N * T episodes with a gap are run at once.
 
     Args:
         agent: Who saw them, or another with the same retina and classes.
@@ -51,16 +51,22 @@ def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
         )
     device = network.classifier.weight.device
     glimpses, locations = scanpath.glimpses.to(device), scanpath.locations.to(device)
-    encoded = network.encoder(glimpses.flatten(0, 1).float(), locations.flatten(0, 1).float())
-    encoded = encoded.unflatten(0, (count, total))
     skipped = torch.arange(total, device=device).repeat(count)  # by row: n * total + t
     stop = scanpath.stop.to(device).repeat_interleave(total)
     state = network.start(count * total)
     for t in range(total):
-        seen = network.core(encoded[:, t].repeat_interleave(total, 0), state)
-        takes = ((skipped != t) & (stop > t))[:, None]
-        state = tuple(torch.where(takes, new, old) for new, old in zip(seen, state, strict=True))
-    beliefs = network.classifier(state[0]).softmax(-1)
+        glimpse, location = (
+            each[:, t].float().repeat_interleave(total, 0) for each in (glimpses, locations)
+        )
+        seen = network.see(glimpse, location, state)
+        skips = ((skipped == t) | (stop <= t)).nonzero()[:, 0]
+        state = tuple(new.index_copy(0, skips, old[skips])
+                      for new, old in zip(seen, state, strict=True))  # fmt: skip
+    # Who stopped early has answered without a look at the canvas.
+    ended, features = stop == spec.glimpses, state[0]
+    logits = network.classify(features[:, None], state)[:, 0]
+    logits = torch.where(ended[:, None], logits, network.classifier(features))
+    beliefs = logits.softmax(-1)
     return beliefs.unflatten(0, (count, total)).to(scanpath.beliefs.device)
 
 

@@ -9,7 +9,8 @@ The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defa
 
 Deltas: what and where may multiply (Ba et al. 2015) instead of add; a convolution may read the
 glimpse first; the core may be normalized, a GRU or an LSTM; the policy has a hidden layer and a
-tanh mean, and may aim by a move from where the eye is. No part knows the size of the images.
+tanh mean, and may aim by a move from where the eye is; a canvas may be read before the answer. It
+alone knows the size of the images.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saccade.canvas import Canvas
 from saccade.retina import Retina
 
-State = tuple[Tensor, ...]  # each (N, hidden); the first holds the features that heads read
+# The core's, each (N, hidden), the first the features that heads read; then the canvas, if any.
+State = tuple[Tensor, ...]
 
 
 class GlimpseMaps(nn.Sequential):
@@ -196,6 +199,9 @@ class GazeNetwork(nn.Module):
         join: How what and where meet, "add" or "multiply".
         core: "rnn", "rnn-norm", "gru" or "lstm".
         aim: Whether the policy aims at a place or by a move, "absolute" or "relative".
+        canvas: Maps of a convolution that reads a canvas after the last glimpse; 0 for none.
+        height: Height of the scenes in pixels, which only a canvas has to know.
+        width: Their width.
     """
 
     def __init__(
@@ -212,6 +218,9 @@ class GazeNetwork(nn.Module):
         join: Literal["add", "multiply"] = "add",
         core: str = "rnn",
         aim: Literal["absolute", "relative"] = "absolute",
+        canvas: int = 0,
+        height: int = 0,
+        width: int = 0,
     ) -> None:
         super().__init__()
         if core not in CORES:
@@ -228,11 +237,15 @@ class GazeNetwork(nn.Module):
         self.policy = GaussianPolicy(hidden, policy_hidden, aim)
         self.classifier = nn.Linear(hidden, classes)
         self.baseline = nn.Linear(hidden, 1)
+        self.canvas = Canvas(retina, channels, height, width, canvas, classes) if canvas else None
 
     def start(self, batch: int) -> State:
-        """The state before the first glimpse: zeros, each `(batch, hidden)`."""
+        """The state of a batch before the first glimpse: zeros."""
         zeros = self.classifier.weight.new_zeros(batch, self.hidden)
-        return (zeros,) * self.state_tensors
+        state = (zeros,) * self.state_tensors
+        if self.canvas is None:
+            return state
+        return (*state, zeros.new_zeros(batch, *self.canvas.shape))
 
     def see(self, glimpse: Tensor, location: Tensor, state: State) -> State:
         """Takes in one glimpse.
@@ -245,4 +258,26 @@ class GazeNetwork(nn.Module):
         Returns:
             The next state; its first tensor `(N, hidden)` is what the heads read.
         """
-        return self.core(self.encoder(glimpse, location), state)
+        cells = self.core(self.encoder(glimpse, location), state[: self.state_tensors])
+        if self.canvas is None:
+            return cells
+        return (*cells, self.canvas.write(glimpse, location, state[-1]))
+
+    def classify(self, features: Tensor, state: State) -> Tensor:
+        """Says what it sees, glimpse by glimpse, of episodes that have ended.
+
+        Before the end the core's features alone decide (`classifier`); a canvas takes time to read
+        and is read once.
+
+        Args:
+            features: `(N, T, hidden)`, after each glimpse.
+            state: What is remembered after the last.
+
+        Returns:
+            `(N, T, K)` logits, float32.
+        """
+        logits = self.classifier(features).float()
+        if self.canvas is None:
+            return logits
+        last = logits[:, -1] + self.canvas(state[-1]).float()
+        return torch.cat([logits[:, :-1], last[:, None]], 1)

@@ -28,9 +28,9 @@ T = 5
 POOL = draw_digits(40, 0)
 
 
-def make_agent(core="rnn", first="center", glimpses=T, aim="absolute"):
+def make_agent(core="rnn", first="center", glimpses=T, aim="absolute", canvas=0):
     network = {"what": 16, "where": 8, "hidden": 24, "policy_hidden": 8, "core": core}
-    network["aim"] = aim
+    network |= {"aim": aim, "canvas": canvas}
     spec = AgentSpec(Retina(6, 2), glimpses, first, 1, 40, 40, POOL.classes, network)
     torch.manual_seed(3)
     built = spec.build().eval()
@@ -57,8 +57,9 @@ def make_scenes():
 @pytest.mark.parametrize("aim", ["absolute", "relative"])
 @pytest.mark.parametrize("first", ["center", "random", "learned"])
 @pytest.mark.parametrize("gaze", [None, *SCRIPTS])
-def test_a_full_look_is_what_evaluate_sees(first, gaze, aim):
-    agent = make_agent(first=first, aim=aim)
+@pytest.mark.parametrize("canvas", [0, 3])
+def test_a_full_look_is_what_evaluate_sees(first, gaze, aim, canvas):
+    agent = make_agent(first=first, aim=aim, canvas=canvas)
     scenes, keys = make_scenes()
     found = evaluate(
         agent.network, MAKER, "test", glimpses=T, first=first, gaze=gaze or "learned", batch=16
@@ -94,10 +95,13 @@ def rules(agent, scenes, keys):
     return [StopRule(kind, head=head) for kind in RULES]
 
 
-@pytest.mark.parametrize(("core", "aim"), [("rnn", "absolute"), ("lstm", "relative")])
+@pytest.mark.parametrize(
+    ("core", "aim", "canvas"),
+    [("rnn", "absolute", 0), ("lstm", "relative", 0), ("gru", "absolute", 3)],
+)
 @pytest.mark.parametrize("number", range(3))
-def test_stopping_changes_nothing_of_what_was_seen(core, aim, number):
-    agent = make_agent(core, aim=aim)
+def test_stopping_changes_nothing_of_what_was_seen(core, aim, canvas, number):
+    agent = make_agent(core, aim=aim, canvas=canvas)
     scenes, keys = make_scenes()
     rule = rules(agent, scenes, keys)[number]
     scores = rule.scores(look_fully(agent, scenes, keys))

@@ -10,7 +10,6 @@ import torch
 import saccade
 from saccade.agents.cli import main
 from saccade.agents.config import TrainConfig
-from saccade.agents.optimize import MODULES
 from saccade.agents.player import ROUTING, Played, Player, advantages, play
 from saccade.agents.world import make_world
 from saccade.counter import make_key
@@ -57,7 +56,7 @@ def test_gradients_go_where_they_are_declared_to(name):
         losses[loss].backward(retain_graph=True)
         reached = {
             module
-            for module in MODULES
+            for module in learner.optimizer.modules
             if any(
                 each.grad is not None and bool(each.grad.any())
                 for each in getattr(learner.network, module).parameters()

@@ -48,9 +48,12 @@ def learn(config, monkeypatch):
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize(("aim", "scales", "maps"), [("absolute", 1, 0), ("relative", 3, 8)])
-def test_what_is_learned_is_nearly_the_same(core, aim, scales, maps, monkeypatch):
-    config = replace(SMALL, core=core, aim=aim, scales=scales, maps=maps)
+@pytest.mark.parametrize(
+    ("aim", "scales", "maps", "canvas"),
+    [("absolute", 1, 0, 0), ("relative", 3, 8, 0), ("absolute", 2, 0, 6)],
+)
+def test_what_is_learned_is_nearly_the_same(core, aim, scales, maps, canvas, monkeypatch):
+    config = replace(SMALL, core=core, aim=aim, scales=scales, maps=maps, canvas=canvas)
     exact, wanted = learn(config, monkeypatch)
     half, found = learn(replace(config, precision="bfloat16"), monkeypatch)
     assert torch.equal(half.scanpath.glimpses[:, 0], exact.scanpath.glimpses[:, 0])

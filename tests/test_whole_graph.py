@@ -31,8 +31,9 @@ def two_updates(**changes):
     """Of a learner as it is, and of one that is traced: metrics, pair by pair."""
     config = TrainConfig(
         scene="cluttered", side=40, size=6, scales=2, glimpses=2, batch=4, what=8, where=8,
-        maps=4, hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru", routing="shared",
-        augment=True, bend=0.1, clutter=1, aim="relative", slip=0.1, refine=0.5, updates=2,
+        maps=4, canvas=3, hidden=8, policy_hidden=8, reward="dense", early=0.5, core="gru",
+        routing="shared", augment=True, bend=0.1, clutter=1, aim="relative", slip=0.1,
+        refine=0.5, updates=2,
     )  # fmt: skip
     digits = draw_digits(20, seed=0)
     splits = Splits(digits, digits, digits, "digits")
