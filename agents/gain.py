@@ -49,13 +49,15 @@ def best_fixed(agent: Agent, scenes: Tensor, labels: Tensor, grid: int = 7) -> T
     axis = (2 * torch.arange(grid, device=scenes.device) + 1) / grid - 1
     places = torch.cartesian_prod(axis, axis)  # (grid * grid, 2)
     scene, state = spec.retina.prepare(scenes, looks=spec.glimpses * 49), network.start(len(scenes))
-    path = []
+    path: list[Tensor] = []
     for _ in range(spec.glimpses):
         losses = []
         for place in places:
             location = place.expand(len(scenes), 2)
             after = network.see(spec.retina.look(scene, location), location, state)
-            losses.append(F.cross_entropy(network.classifier(after[0]), labels))
+            last = len(path) + 1 == spec.glimpses
+            logits = network.answer(after) if last else network.classifier(after[0])
+            losses.append(F.cross_entropy(logits, labels))
         path.append(places[int(torch.stack(losses).argmin())])
         location = path[-1].expand(len(scenes), 2)
         state = network.see(spec.retina.look(scene, location), location, state)

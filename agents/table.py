@@ -36,6 +36,11 @@ def make_table(rows: Rows) -> str:
             " Eye slips: no image is altered, but each glimpse to learn from lies beside the "
             "place that it is believed to be at, which is a jitter of its own."
         )
+    if any(map(_reads_canvas, rows)):
+        notes += (
+            " Canvas: a small convolutional network reads, once, before the answer, what was seen, "
+            "laid where it was seen."
+        )
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."
     if not all(row["complete"] for row in rows):
@@ -99,12 +104,17 @@ def _agent(row: dict[str, Any], kind: Row, rebuilt: str) -> list[str]:
         row["extra_supervision"],
         row["device"],
         ("" if row["trained_for"] == row["glimpses"] else f"for {row['trained_for']}, ")
-        + ("to the end" if row["complete"] else "cut short"),
+        + ("to the end" if row["complete"] else "cut short")
+        + (", canvas" if _reads_canvas(row) else ""),
     ]
 
 
 def _slips(row: dict[str, Any]) -> bool:
     return "slip" in row["recipe"]
+
+
+def _reads_canvas(row: dict[str, Any]) -> bool:
+    return "canvas" in row["recipe"]
 
 
 def _gazes(rows: Rows) -> str:

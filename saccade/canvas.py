@@ -74,7 +74,7 @@ class Canvas(nn.Module):
         starts = window_starts(location, size, scales, factor, height, width)  # (N, S, 2)
         seen = F.pad(glimpse, (0, 0, 0, 0, 0, 1), value=1.0)  # (N, S, C + 1, g, g)
         device = location.device
-        cell = torch.tensor([factor**s for s in range(scales)], device=device)[:, None]
+        cell = (factor ** torch.arange(scales, device=device))[:, None]
 
         def spread(start: Tensor, length: int) -> Tensor:
             """`(N, S, 1, length, g)`: 1 where a pixel lies in a cell, at most one 1 in a row."""
@@ -82,7 +82,8 @@ class Canvas(nn.Module):
             inside = offset.div(cell, rounding_mode="floor")[..., None]
             return (inside == torch.arange(size, device=device)).to(seen.dtype)[:, :, None]
 
-        # Each sum has one term that is not 0: products of matrices move the cells, and are exact.
+        # Products of matrices move the cells: each sum has one term that is not 0, and is exact
+        # (but for rounding to bfloat16, where that is what products are computed in).
         rows, columns = spread(starts[..., 1], height), spread(starts[..., 0], width)
         laid = rows @ seen @ columns.transpose(-1, -2)
         return torch.where(laid[:, :, -1:] > 0, laid, canvas)

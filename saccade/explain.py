@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
     """Final beliefs had one glimpse never been seen, for each glimpse of each episode.
 
-    All N * T episodes with a gap are run at once.
+    The N episodes are run once for each glimpse that may be missing.
 
     Args:
         agent: Who saw them, or another with the same retina and classes.
@@ -51,23 +51,20 @@ def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
         )
     device = network.classifier.weight.device
     glimpses, locations = scanpath.glimpses.to(device), scanpath.locations.to(device)
-    skipped = torch.arange(total, device=device).repeat(count)  # by row: n * total + t
-    stop = scanpath.stop.to(device).repeat_interleave(total)
-    state = network.start(count * total)
-    for t in range(total):
-        glimpse, location = (
-            each[:, t].float().repeat_interleave(total, 0) for each in (glimpses, locations)
-        )
-        seen = network.see(glimpse, location, state)
-        skips = ((skipped == t) | (stop <= t)).nonzero()[:, 0]
-        state = tuple(new.index_copy(0, skips, old[skips])
-                      for new, old in zip(seen, state, strict=True))  # fmt: skip
-    # Who stopped early has answered without a look at the canvas.
-    ended, features = stop == spec.glimpses, state[0]
-    logits = network.classify(features[:, None], state)[:, 0]
-    logits = torch.where(ended[:, None], logits, network.classifier(features))
-    beliefs = logits.softmax(-1)
-    return beliefs.unflatten(0, (count, total)).to(scanpath.beliefs.device)
+    stop, beliefs = scanpath.stop.to(device), []
+    for gap in range(total):
+        state = network.start(count)
+        for t in range(total):
+            seen = network.see(glimpses[:, t].float(), locations[:, t].float(), state)
+            takes = ((stop > t) & (t != gap)).nonzero()[:, 0]
+            state = tuple(
+                old.index_copy(0, takes, new[takes]) for new, old in zip(seen, state, strict=True)
+            )
+        # Who stopped early has answered without a look at the canvas.
+        early = (stop < total)[:, None]
+        logits = torch.where(early, network.classifier(state[0]), network.answer(state))
+        beliefs.append(logits.softmax(-1))
+    return torch.stack(beliefs, 1).to(scanpath.beliefs.device)
 
 
 def draw_changes(

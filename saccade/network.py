@@ -185,7 +185,7 @@ class GaussianPolicy(nn.Module):
 
 
 class GazeNetwork(nn.Module):
-    """Everything that learns, joined: encoder, core, policy, classifier, baseline.
+    """Everything that learns, joined: encoder, core, policy, classifier, baseline, canvas.
 
     Args:
         retina: The sensor whose glimpses are read.
@@ -267,7 +267,7 @@ class GazeNetwork(nn.Module):
         """Says what it sees, glimpse by glimpse, of episodes that have ended.
 
         Before the end the core's features alone decide (`classifier`); a canvas takes time to read
-        and is read once.
+        and is read once. What the last glimpse changes is then also what the canvas knows of all.
 
         Args:
             features: `(N, T, hidden)`, after each glimpse.
@@ -281,3 +281,7 @@ class GazeNetwork(nn.Module):
             return logits
         last = logits[:, -1] + self.canvas(state[-1]).float()
         return torch.cat([logits[:, :-1], last[:, None]], 1)
+
+    def answer(self, state: State) -> Tensor:
+        """Logits `(N, K)` at the end of an episode, from all that is remembered."""
+        return self.classify(state[0][:, None], state)[:, 0]

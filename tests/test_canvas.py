@@ -82,6 +82,7 @@ def test_only_the_answer_reads_the_canvas():
     core = network.classifier(torch.stack(features, 1))
     assert torch.equal(logits[:, :2], core[:, :2])
     torch.testing.assert_close(logits[:, 2], core[:, 2] + network.canvas(state[-1]))
+    assert torch.equal(network.answer(state), logits[:, 2])
     assert not state[-1].requires_grad  # nothing has to be learned to write
 
 

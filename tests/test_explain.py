@@ -43,9 +43,9 @@ def slow_leave_out(agent, scanpath, n, left_out):
         if t != left_out:
             glimpse, location = scanpath.glimpses[n : n + 1, t], scanpath.locations[n : n + 1, t]
             state = network.see(glimpse, location, state)
-    if scanpath.stop[n] < agent.spec.glimpses:  # it stopped early, and answered at once
+    if scanpath.stop[n] < scanpath.num_glimpses:  # it stopped early, and answered at once
         return network.classifier(state[0]).softmax(-1)[0]
-    return network.classify(state[0][:, None], state).softmax(-1)[0, 0]
+    return network.answer(state).softmax(-1)[0]
 
 
 @pytest.mark.parametrize(

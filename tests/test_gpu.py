@@ -17,7 +17,13 @@ from tests.test_core import noise
 from tests.waiting import never_waiting
 
 pytestmark = pytest.mark.gpu
-EASES = {"slip": 0.1, "refine": 0.5, "updates": 10, "maps": 4}  # from the sixth update on
+EASES = {
+    "slip": 0.1,
+    "refine": 0.5,
+    "updates": 10,
+    "maps": 4,
+    "canvas": 3,
+}  # from the sixth update on
 CONFIG = TrainConfig(
     scene="cluttered", side=24, clutter_size=4, size=4, scales=2, glimpses=4, batch=16,
     augment=True, reward="dense", early=0.3, rollouts=2, baseline="leave-one-out", warmup=1,

@@ -167,7 +167,7 @@ def play(
 @pytest.mark.parametrize("first", ["center", "learned"])
 @pytest.mark.parametrize("reward", ["terminal", "dense"])
 @pytest.mark.parametrize("baseline", ["learned", "leave-one-out"])
-@pytest.mark.parametrize(("routing", "canvas"), [("apart", 0), ("apart", 3), ("shared", 3)])
+@pytest.mark.parametrize(("routing", "canvas"), [("apart", 0), ("shared", 0), ("shared", 3)])
 def test_gradients_go_where_they_are_declared_to(
     core_name, first, reward, baseline, routing, canvas
 ):

@@ -50,7 +50,7 @@ def torchrun(config, *arguments):
 KINDS = [
     {},
     {"core": "gru", "routing": "shared", "aim": "relative", "discount": 0.7, "policy_weight": 0.03,
-     "maps": 4},
+     "maps": 4, "canvas": 3},
 ]  # fmt: skip
 
 

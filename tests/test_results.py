@@ -210,6 +210,10 @@ def test_the_table_has_the_papers_numbers_beside_ours():
     slips = make_table([agent_row(augmented=False, recipe={"slip": 0.1})])
     assert "| no, eye slips | none |" in slips
     assert "which is a jitter of its own" in slips
+    reads = make_table([agent_row(recipe={"canvas": 24})])
+    assert "| to the end, canvas |" in reads
+    assert "laid where it was seen" in reads
+    assert "laid where it was seen" not in slips
     for part in (agents, gazes, whole):
         assert len({line.count("|") for line in part.splitlines()}) == 1
 

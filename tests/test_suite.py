@@ -57,7 +57,8 @@ def test_recipes_have_the_tasks_scenes_and_retina():
             assert (config.glimpses, config.gaze) == (row.glimpses, row.gaze)
         else:
             agent = row_config(Row(row.task, TASKS[row.task].headline, "saccade"))
-            assert config.batch * config.updates == agent.batch * agent.updates
+            # What it is compared with has learned from no fewer scenes.
+            assert config.batch * config.updates >= agent.batch * agent.updates
             assert (config.augment, config.data) == (agent.augment, agent.data)
 
 
