@@ -66,20 +66,20 @@ def look_fully(
         location = first_location("center" if gaze else spec.first, network, keys)
         if spec.first == "random" or random_first:
             location = uniform(fold(member, "first"), 2) * 2 - 1
-        features, locations = [], []
+        logits, features, locations = [], [], []
         for t in range(total):
             # Scripts that are a whole path begin it; random gaze begins as the agent does.
             if gaze is not None and (t or gaze is not SCRIPTS["random"]):
                 location = gaze(t, total, own)
             location = location.clamp(-1, 1)
             state = network.see(spec.retina.look(scene, location), location, state)
+            logits.append(network.answer(state))
             features.append(state[0])
             locations.append(location)
             location = network.policy(state[0], location)
             if noise is not None and t + 1 < total:
                 location = location + noise[:, t + 1]
-        seen = torch.stack(features, 1)
-        parts.append(FullLook(network.classify(seen, state), seen, torch.stack(locations, 1)))
+        parts.append(FullLook(*(torch.stack(each, 1) for each in (logits, features, locations))))
     return FullLook.cat(parts)
 
 

@@ -55,9 +55,7 @@ def best_fixed(agent: Agent, scenes: Tensor, labels: Tensor, grid: int = 7) -> T
         for place in places:
             location = place.expand(len(scenes), 2)
             after = network.see(spec.retina.look(scene, location), location, state)
-            last = len(path) + 1 == spec.glimpses
-            logits = network.answer(after) if last else network.classifier(after[0])
-            losses.append(F.cross_entropy(logits, labels))
+            losses.append(F.cross_entropy(network.answer(after), labels))
         path.append(places[int(torch.stack(losses).argmin())])
         location = path[-1].expand(len(scenes), 2)
         state = network.see(spec.retina.look(scene, location), location, state)

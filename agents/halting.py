@@ -279,8 +279,7 @@ def stop_early(agent: Agent, images: Tensor, rule: StopRule, *, seed: int = 0) -
         glimpse = spec.retina.look(scene, location, None if len(rows) == count else rows)
         state = network.see(glimpse, location, state)
         features = state[0]
-        last = t + 1 == spec.glimpses
-        logits = network.answer(state) if last else network.classifier(features)
+        logits = network.answer(state)
         news = {
             "locations": location,
             "glimpses": glimpse,
@@ -294,7 +293,7 @@ def stop_early(agent: Agent, images: Tensor, rule: StopRule, *, seed: int = 0) -
                 kept[name][rows, t] = value
             else:
                 kept[name][rows, t:] = value[:, None]
-        if last:
+        if t + 1 == spec.glimpses:
             break
         done = rule.readiness(logits, features, t + 1) >= rule.threshold
         stop[rows[done]] = t + 1

@@ -112,10 +112,17 @@ def hybrid_losses(
         discount: Of later rewards, in [0, 1].
         early: Weight of the mean cross-entropy after the glimpses before the last.
     """
-    entropies = cross_entropies(rollout.logits, rollout.target)  # (N, T)
+    # Before the end the core is paid, and pays, for what it can tell itself: a canvas that is read
+    # after some glimpses of a row would make its rewards jump.
+    answers = cross_entropies(rollout.logits, rollout.target)  # (N, T)
+    core = cross_entropies(rollout.core_logits, rollout.target)
+    entropies = torch.cat([core[:, :-1], answers[:, -1:]], 1)
     classify = entropies[:, -1].mean()
     if early and entropies.shape[1] > 1:
-        classify = classify + early * entropies[:, :-1].mean()
+        classify = classify + early * core[:, :-1].mean()
+        asked = rollout.asked[:, :-1]
+        count = mean_over_ranks(asked.sum()).clamp(min=1)  # 0 without a canvas
+        classify = classify + early * (answers[:, :-1] * asked).sum() / count
 
     # Entry t is what glimpse t paid, t from 0; the last one, at T, is what the decision paid.
     total, chosen = entropies.shape[1], rollout.means.shape[1]  # T, A

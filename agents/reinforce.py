@@ -61,6 +61,18 @@ def make_scenes(
     )
 
 
+def _asks(config: TrainConfig, first: int) -> list[slice]:
+    """Rows whose canvas is read after each glimpse: a quarter of them once before the end, too.
+
+    Args:
+        config: What to do.
+        first: The number, in the whole batch, of the first row here.
+    """
+    before = config.glimpses - 1
+    step = min(4 * before, config.batch * config.rollouts)
+    return [slice((t - first) % step, None, step) for t in range(before)] + [slice(None)]
+
+
 class _Trip(nn.Module):
     """A function as the forward pass of a network's owner, which is what DDP averages around."""
 
@@ -106,6 +118,7 @@ class Reinforce:
             first="random" if config.first == "random" else "center",
             device=device,
         )
+        self.asks = _asks(config, self.share.start * config.rollouts)
         self.key = make_key(config.seed, device)
         self.products = products(config, device)
         self.trip: nn.Module = _Trip(self.network, self._trip)
@@ -168,6 +181,7 @@ class Reinforce:
                 sigma=config.sigma,
                 slip=slip,
                 routing=config.routing,
+                asks=self.asks,
             )
         # 2. Judge: three losses, each for its own modules (`objectives.ROUTING`).
         losses = hybrid_losses(

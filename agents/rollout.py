@@ -1,5 +1,6 @@
 """Rollout: one trip through a batch of episodes, with what the losses need kept along the way."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,8 +21,10 @@ class Rollout(NamedTuple):
 
     Attributes:
         scanpath: The record, without gradients.
-        logits: `(N, T, K)` after each glimpse; gradients to classifier, core, encoder
-            and, after the last, canvas.
+        logits: `(N, T, K)` after each glimpse; gradients to classifier, core, encoder and, where it
+            was asked, canvas.
+        core_logits: `(N, T, K)`, the core's own; the same where there is no canvas.
+        asked: `(N, T)`, 1 where a canvas was read for `logits`, else 0.
         values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
         means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy, and where
             the routing is shared to core and encoder.
@@ -31,6 +34,8 @@ class Rollout(NamedTuple):
 
     scanpath: Scanpath
     logits: Tensor
+    core_logits: Tensor
+    asked: Tensor
     values: Tensor
     means: Tensor
     samples: Tensor
@@ -48,6 +53,7 @@ def rollout(
     sigma: float = 0.0,
     slip: float | Tensor = 0.0,
     routing: str = "apart",
+    asks: Sequence[slice] = (),
 ) -> Rollout:
     """Plays one batch of episodes to their end.
 
@@ -68,6 +74,8 @@ def rollout(
             chosen, while the scanpath says where the eye was. A first place that the world
             draws is hit. A number, or one on the device.
         routing: "apart" or "shared", see `objectives.ROUTING`.
+        asks: For each glimpse, the rows whose canvas is read after it; all unless given. A canvas
+            takes time to read.
     """
     state, total = network.start(core.rows), core.glimpses
     key = key.repeat_interleave(core.rollouts)
@@ -80,7 +88,8 @@ def rollout(
     before = [state[0]]  # features before each glimpse, then after the last
     means: list[Tensor] = []
     samples: list[Tensor] = []
-    seen, rewards = [], []
+    seen, rewards, read = [], [], []
+    asked = torch.zeros(core.rows, total, device=core.device)
 
     center = torch.zeros(core.rows, 2, device=core.device)
     # A script that is a whole path starts it; random gaze starts where the learned one does.
@@ -112,13 +121,20 @@ def rollout(
         seen.append(observation)
         state = network.see(observation.glimpse, told, state)
         before.append(state[0])
+        if network.canvas is not None:
+            rows = asks[t - 1] if asks else slice(None)
+            asked[rows, t - 1] = 1
+            read.append((rows, network.canvas(state[-1][rows]).float()))
         if t < total:
             place = choose(t)
             observation, result = core.step(land(place, t), undecided)
             told = place.clamp(-1, 1)
             rewards.append(result.reward)
     # In whatever type the products were, losses are of float32.
-    logits = network.classify(torch.stack(before[1:], 1), state)  # (N, T, K)
+    core_logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)
+    logits = core_logits.clone() if read else core_logits
+    for t, (rows, said) in enumerate(read):
+        logits[rows, t] += said
     rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 
     values = network.baseline(torch.stack(before, 1).detach())[..., 0].float()  # (N, T + 1)
@@ -138,6 +154,8 @@ def rollout(
     return Rollout(
         scanpath=scanpath,
         logits=logits,
+        core_logits=core_logits,
+        asked=asked,
         values=values[:, total - chosen : total],
         means=torch.stack(means, 1) if means else none,
         samples=torch.stack(samples, 1) if samples else none,

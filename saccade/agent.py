@@ -96,14 +96,16 @@ class Agent:
         for _ in range(spec.glimpses):
             glimpse = spec.retina.look(scene, location)
             state = network.see(glimpse, location, state)
-            seen.append((location, glimpse, state[0]))
+            seen.append((location, glimpse, state[0], network.answer(state)))
             location = network.policy(state[0], location)
-        locations, glimpses, features = (torch.stack(part, 1) for part in zip(*seen, strict=True))
+        locations, glimpses, features, logits = (
+            torch.stack(part, 1) for part in zip(*seen, strict=True)
+        )
         values = network.baseline(features)[..., 0]
         return Scanpath(
             locations=locations,
             glimpses=glimpses,
-            beliefs=network.classify(features, state).softmax(-1),
+            beliefs=logits.softmax(-1),
             values=values,
             rewards=torch.zeros_like(values),
             stop=torch.full((len(images),), spec.glimpses, device=images.device),

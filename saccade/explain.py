@@ -60,10 +60,7 @@ def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
             state = tuple(
                 old.index_copy(0, takes, new[takes]) for new, old in zip(seen, state, strict=True)
             )
-        # Who stopped early has answered without a look at the canvas.
-        early = (stop < total)[:, None]
-        logits = torch.where(early, network.classifier(state[0]), network.answer(state))
-        beliefs.append(logits.softmax(-1))
+        beliefs.append(network.answer(state).softmax(-1))
     return torch.stack(beliefs, 1).to(scanpath.beliefs.device)
 
 

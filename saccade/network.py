@@ -263,25 +263,7 @@ class GazeNetwork(nn.Module):
             return cells
         return (*cells, self.canvas.write(glimpse, location, state[-1]))
 
-    def classify(self, features: Tensor, state: State) -> Tensor:
-        """Says what it sees, glimpse by glimpse, of episodes that have ended.
-
-        Before the end the core's features alone decide (`classifier`); a canvas takes time to read
-        and is read once. What the last glimpse changes is then also what the canvas knows of all.
-
-        Args:
-            features: `(N, T, hidden)`, after each glimpse.
-            state: What is remembered after the last.
-
-        Returns:
-            `(N, T, K)` logits, float32.
-        """
-        logits = self.classifier(features).float()
-        if self.canvas is None:
-            return logits
-        last = logits[:, -1] + self.canvas(state[-1]).float()
-        return torch.cat([logits[:, :-1], last[:, None]], 1)
-
     def answer(self, state: State) -> Tensor:
-        """Logits `(N, K)` at the end of an episode, from all that is remembered."""
-        return self.classify(state[0][:, None], state)[:, 0]
+        """Logits `(N, K)`, float32, from all that is remembered."""
+        logits = self.classifier(state[0]).float()
+        return logits if self.canvas is None else logits + self.canvas(state[-1]).float()

@@ -1,16 +1,27 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.agent import Agent, AgentSpec
+from saccade.agents import reinforce
 from saccade.agents.config import TrainConfig
 from saccade.agents.full_look import look_fully
+from saccade.agents.objectives import cross_entropies, hybrid_losses
+from saccade.agents.reinforce import Reinforce
+from saccade.agents.rollout import rollout
 from saccade.canvas import Canvas
 from saccade.counter import make_key, row_keys
+from saccade.data import Splits
+from saccade.digits import draw_digits
+from saccade.envs.classify import Classify
+from saccade.envs.core import GazeCore
 from saccade.geometry import window_starts
 from saccade.network import GazeNetwork
 from saccade.retina import Retina
+from saccade.scenes import SceneMaker
 
 
 def slow_write(retina, glimpse, location, canvas):
@@ -69,21 +80,68 @@ def test_sharp_glimpses_put_the_picture_together():
     assert (seen[0, :, 1] == 1).all()
 
 
-def test_only_the_answer_reads_the_canvas():
+def test_an_answer_is_the_cores_and_the_canvass():
     torch.manual_seed(0)
     network = GazeNetwork(Retina(4, 2), 1, 5, hidden=16, canvas=3, height=12, width=9)
     state = network.start(6)
     assert [tuple(each.shape) for each in state] == [(6, 16), (6, 2, 2, 12, 9)]
-    features = []
-    for _ in range(3):
-        state = network.see(torch.rand(6, 2, 1, 4, 4), torch.rand(6, 2), state)
-        features.append(state[0])
-    logits = network.classify(torch.stack(features, 1), state)
-    core = network.classifier(torch.stack(features, 1))
-    assert torch.equal(logits[:, :2], core[:, :2])
-    torch.testing.assert_close(logits[:, 2], core[:, 2] + network.canvas(state[-1]))
-    assert torch.equal(network.answer(state), logits[:, 2])
+    state = network.see(torch.rand(6, 2, 1, 4, 4), torch.rand(6, 2), state)
+    both = network.classifier(state[0]) + network.canvas(state[-1])
+    assert torch.equal(network.answer(state), both)
     assert not state[-1].requires_grad  # nothing has to be learned to write
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_in_training_a_quarter_of_the_rows_is_asked_once_before_the_end(processes, monkeypatch):
+    config = TrainConfig(
+        size=6, glimpses=3, batch=32, rollouts=2, what=8, where=8, hidden=8, canvas=2, early=0.5,
+        warmup=0,
+    )  # fmt: skip
+    digits = draw_digits(40, seed=0)
+    played, honest = [], reinforce.rollout
+
+    def kept(*args, **kwargs):
+        played.append(honest(*args, **kwargs))
+        return played[-1]
+
+    monkeypatch.setattr(reinforce, "rollout", kept)
+    for process in range(processes):
+        part = slice(process * 32 // processes, (process + 1) * 32 // processes)
+        monkeypatch.setattr(reinforce, "share", lambda batch, part=part: part)
+        Reinforce(config, Splits(digits, digits, digits, "x"), torch.device("cpu")).update()
+    asked = torch.cat([each.asked for each in played])
+    assert asked[:, 0].nonzero()[:, 0].tolist() == list(range(0, 64, 8))
+    assert asked[:, 1].nonzero()[:, 0].tolist() == list(range(1, 64, 8))
+    assert asked[:, 2].all()
+    for each in played:
+        same = (each.logits == each.core_logits).all(-1)
+        assert torch.equal(same, each.asked == 0)
+
+
+def test_a_canvas_learns_from_where_it_is_asked():
+    """The loss by hand: the core's at every glimpse, and both's where they were asked."""
+    config = TrainConfig(size=6, glimpses=2, what=8, where=8, hidden=8, canvas=2)
+    digits = draw_digits(40, seed=0)
+    maker = SceneMaker(digits, "centered", 28)
+    torch.manual_seed(0)
+    network = config.agent_spec(maker.shape, digits.classes).build()
+    core = GazeCore(Classify(maker), network.retina, 2, 8)
+    played = rollout(
+        network, core, key=row_keys(make_key(0), 8), asks=[slice(1, None, 4), slice(None)]
+    )
+    losses = hybrid_losses(
+        played, sigma=0.1, reward="dense", baseline="learned", rollouts=1, early=0.5
+    )
+    core_loss, both = (
+        cross_entropies(each, played.target) for each in (played.core_logits, played.logits)
+    )
+    early = core_loss[:, 0].mean() + (both[1, 0] + both[5, 0]) / 2
+    torch.testing.assert_close(losses.classify, both[:, 1].mean() + 0.5 * early)
+    blind = math.log(10)  # what is paid for is what the core could tell, and the answer
+    torch.testing.assert_close(losses.reward, (blind - both[:, 1]).mean().detach())
+    everywhere = rollout(network, core, key=row_keys(make_key(0), 8))
+    assert everywhere.asked.all()
+    torch.testing.assert_close(everywhere.logits[[1, 5], 0], played.logits[[1, 5], 0])
 
 
 def test_without_a_canvas_nothing_is_different():

@@ -43,8 +43,6 @@ def slow_leave_out(agent, scanpath, n, left_out):
         if t != left_out:
             glimpse, location = scanpath.glimpses[n : n + 1, t], scanpath.locations[n : n + 1, t]
             state = network.see(glimpse, location, state)
-    if scanpath.stop[n] < scanpath.num_glimpses:  # it stopped early, and answered at once
-        return network.classifier(state[0]).softmax(-1)[0]
     return network.answer(state).softmax(-1)[0]
 
 

@@ -46,9 +46,12 @@ def record(rewards):
 
 def by_hand(rewards, values, means, samples, logits=None):
     count, steps = rewards.shape
+    logits = torch.zeros(count, steps, 2) if logits is None else logits
     return Rollout(
         scanpath=record(rewards),
-        logits=torch.zeros(count, steps, 2) if logits is None else logits,
+        logits=logits,
+        core_logits=logits,
+        asked=torch.zeros(count, steps),
         values=values,
         means=means,
         samples=samples,
