@@ -128,7 +128,6 @@ def measure(
         "scene": config.scene,
         "shape": list(makers["test"].shape),
         "glimpses": agent.spec.glimpses,
-        "canvas": agent.network.canvas is not None,
         "scenes": {split: len(each.labels) for split, each in seen.items()},
         "seed": config.seed,
         "updates": trained.config.updates,

@@ -70,9 +70,6 @@ def _stopping(result: dict[str, Any]) -> list[Sheet]:
         f"{scenes['test']:,} test scenes), %",
         ["glimpses", *map(str, range(1, total + 1))],
         [["error", *(f"{value:.2f}" for value in result["anytime"])]],
-        "A canvas is read after the last; before, the core answers alone."
-        if result["canvas"]
-        else "",
     )
     rows = []
     for kind, rule in rules.items():

@@ -104,8 +104,7 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
 def cut_short(row: dict[str, Any], results: list[dict[str, Any]], glimpses: int) -> dict[str, Any]:
     """The row of a smaller budget, read from an agent that was trained for a larger one.
 
-    Its first glimpses are those very episodes: it does not know how many will follow. (Where a
-    canvas is read for the answer, there is none before the end that is worth a row.)
+    Its first glimpses are those very episodes: it does not know how many will follow.
 
     Args:
         row: Of the larger budget, from `make_row`.

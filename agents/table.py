@@ -38,8 +38,7 @@ def make_table(rows: Rows) -> str:
         )
     if any(map(_reads_canvas, rows)):
         notes += (
-            " Canvas: a small convolutional network reads, once, before the answer, what was seen, "
-            "laid where it was seen."
+            " Canvas: a small convolutional network reads what was seen, laid where it was seen."
         )
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."

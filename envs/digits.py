@@ -96,7 +96,7 @@ class DigitsEnv(GazeEnv):
     ## Description
     The glimpse tasks of Mnih et al. 2014 ("Recurrent Models of Visual Attention", section 4)
     without clutter: a digit fills the scene (`layout="centered"`) or lies at a random place of a
-    black canvas ("translated"). The scene is never seen as a whole, only through a retina: a few
+    black scene ("translated"). The scene is never seen as a whole, only through a retina: a few
     concentric windows around the gaze, the smallest sharp, the wider ones coarse.
 
     ## Action Space
@@ -148,7 +148,7 @@ class DigitsEnv(GazeEnv):
     | data         | "digits"   | what to show: see `saccade.data.load`                         |
     | split        | "train"    | which part of it: "train", "validation" or "test"             |
     | layout       | "centered" | "centered" or "translated"                                    |
-    | side         | 0          | side of the canvas in pixels; 0 takes 60 for 28x28 images     |
+    | side         | 0          | side of the scene in pixels; 0 takes 60 for 28x28 images     |
     | size         | 8          | side of a glimpse in cells                                    |
     | scales       | 1          | windows of the retina                                         |
     | factor       | 2          | by how much each window is wider than the last                |
@@ -175,7 +175,7 @@ class ClutteredDigitsEnv(GazeEnv):
 
     ## Description
     The cluttered glimpse task of Mnih et al. 2014 ("Recurrent Models of Visual Attention",
-    section 4): a digit lies at a random place of a black canvas with pieces of other digits
+    section 4): a digit lies at a random place of a black scene with pieces of other digits
     around it. The scene is never seen as a whole, only through a retina: a few concentric
     windows around the gaze, the smallest sharp, the wider ones coarse.
 
@@ -201,7 +201,7 @@ class ClutteredDigitsEnv(GazeEnv):
 
     | name         | default   | meaning                                                     |
     |--------------|-----------|-------------------------------------------------------------|
-    | side         | 0         | side of the canvas in pixels; 0 takes 60 for 28x28 images   |
+    | side         | 0         | side of the scene in pixels; 0 takes 60 for 28x28 images   |
     | clutter      | 4         | pieces of other images                                      |
     | clutter_size | 8         | side of a piece in pixels                                   |
     | size         | 12        | side of a glimpse in cells                                  |
@@ -221,7 +221,7 @@ class ImageClassifyEnv(GazeEnv):
 
     ## Description
     The classification task on images of any height and width, grey or RGB: as they are
-    (`layout="centered"`), at a random place of a black canvas ("translated"), or there among
+    (`layout="centered"`), at a random place of a black scene ("translated"), or there among
     pieces of other images ("cluttered").
 
     ## Action Space

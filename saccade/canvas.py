@@ -1,4 +1,4 @@
-"""The canvas: all that was seen, laid where it was seen, read once before the answer.
+"""The canvas: all that was seen, laid where it was seen, and read as one picture.
 
 The eye moves, the world stays. A recurrent core has to learn where in the world each glimpse was,
 and to keep it; a canvas has the frame of the scene, so that glimpses side by side fit together and

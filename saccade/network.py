@@ -9,8 +9,8 @@ The architecture of Mnih et al. 2014 (section 2.1 and 4), with its sizes as defa
 
 Deltas: what and where may multiply (Ba et al. 2015) instead of add; a convolution may read the
 glimpse first; the core may be normalized, a GRU or an LSTM; the policy has a hidden layer and a
-tanh mean, and may aim by a move from where the eye is; a canvas may be read before the answer. It
-alone knows the size of the images.
+tanh mean, and may aim by a move from where the eye is; a canvas, which alone knows the size of the
+images, may answer with the classifier.
 """
 
 from collections.abc import Callable
@@ -199,7 +199,7 @@ class GazeNetwork(nn.Module):
         join: How what and where meet, "add" or "multiply".
         core: "rnn", "rnn-norm", "gru" or "lstm".
         aim: Whether the policy aims at a place or by a move, "absolute" or "relative".
-        canvas: Maps of a convolution that reads a canvas after the last glimpse; 0 for none.
+        canvas: Maps of a convolution that reads a canvas; 0 for none.
         height: Height of the scenes in pixels, which only a canvas has to know.
         width: Their width.
     """

@@ -87,11 +87,13 @@ def flops_per_image(learner: Reinforce) -> float:
     sees = "encoder.maps" if config.maps else "encoder.what.0"
     _, height, width = learner.scenes.shape
     for name, weight in learner.network.named_parameters():
-        if name.startswith("canvas") and weight.ndim > 1:  # read once
+        if name.startswith("canvas") and weight.ndim > 1:
             first = name == "canvas.read.0.weight"
             side = 1 if first else 2  # a pool has halved both sides
             places = -(-height // side) * -(-width // side) if weight.ndim == 4 else 1
-            total += 2 * weight.numel() * (2 if first else 3) * places
+            # Read after the last glimpse, and in a quarter of the rows once before.
+            times = 1 + (config.glimpses > 1) / 4
+            total += 2 * weight.numel() * (2 if first else 3) * places * times
         elif weight.ndim > 1:
             apart = name.startswith("policy.net.0") and config.routing == "apart"
             first = apart or name.startswith((sees, "encoder.where.0", "baseline"))

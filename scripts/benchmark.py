@@ -191,8 +191,7 @@ def report(row: Row, order: Order, seeds: list[int], folder: Path) -> None:
     machine = ["--device", first["device"], "--threads", str(first["threads"])]
     new = make_row(row, results, shlex.join(words + order.words() + machine))
     path, written = write_row(new, folder)
-    anytime = row.method == "saccade" and "canvas" not in new["recipe"]
-    for glimpses in TASKS[row.task].counts if anytime else ():
+    for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
         if glimpses < row.glimpses:
             write_row(cut_short(new, results, glimpses), folder)
     said = (
