@@ -83,7 +83,7 @@ def flops_per_image(learner: Reinforce) -> float:
     Two for each weight and pass: forward, gradient of the weights, and gradient of the input
     where it is needed (not for glimpse, location, and the detached features of the heads).
     """
-    config, total = learner.config, 0
+    config, total = learner.config, 0.0
     sees = "encoder.maps" if config.maps else "encoder.what.0"
     _, height, width = learner.scenes.shape
     for name, weight in learner.network.named_parameters():
@@ -92,8 +92,8 @@ def flops_per_image(learner: Reinforce) -> float:
             side = 1 if first else 2  # a pool has halved both sides
             places = -(-height // side) * -(-width // side) if weight.ndim == 4 else 1
             # Read after the last glimpse, and in a quarter of the rows once before.
-            times = 1 + (config.glimpses > 1) / 4
-            total += 2 * weight.numel() * (2 if first else 3) * places * times
+            reads = 1.25 if config.glimpses > 1 else 1.0
+            total += 2 * weight.numel() * (2 if first else 3) * places * reads
         elif weight.ndim > 1:
             apart = name.startswith("policy.net.0") and config.routing == "apart"
             first = apart or name.startswith((sees, "encoder.where.0", "baseline"))
