@@ -115,14 +115,16 @@ def hybrid_losses(
     # Before the end the core is paid, and pays, for what it can tell itself: a canvas that is read
     # after some glimpses of a row would make its rewards jump.
     answers = cross_entropies(rollout.logits, rollout.target)  # (N, T)
-    core = cross_entropies(rollout.core_logits, rollout.target)
+    asked = rollout.asked
+    core = answers if asked is None else cross_entropies(rollout.core_logits, rollout.target)
     entropies = torch.cat([core[:, :-1], answers[:, -1:]], 1)
     classify = entropies[:, -1].mean()
     if early and entropies.shape[1] > 1:
         classify = classify + early * core[:, :-1].mean()
-        asked = rollout.asked[:, :-1]
-        count = mean_over_ranks(asked.sum()).clamp(min=1)  # 0 without a canvas
-        classify = classify + early * (answers[:, :-1] * asked).sum() / count
+        if asked is not None:
+            asked = asked[:, :-1]
+            count = mean_over_ranks(asked.sum())
+            classify = classify + early * (answers[:, :-1] * asked).sum() / count
 
     # Entry t is what glimpse t paid, t from 0; the last one, at T, is what the decision paid.
     total, chosen = entropies.shape[1], rollout.means.shape[1]  # T, A

@@ -24,7 +24,7 @@ class Rollout(NamedTuple):
         logits: `(N, T, K)` after each glimpse; gradients to classifier, core, encoder and, where it
             was asked, canvas.
         core_logits: `(N, T, K)`, the core's own; the same where there is no canvas.
-        asked: `(N, T)`, 1 where a canvas was read for `logits`, else 0.
+        asked: `(N, T)`, 1 where the canvas was read for `logits`, else 0; None if there is none.
         values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
         means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy, and where
             the routing is shared to core and encoder.
@@ -35,7 +35,7 @@ class Rollout(NamedTuple):
     scanpath: Scanpath
     logits: Tensor
     core_logits: Tensor
-    asked: Tensor
+    asked: Tensor | None
     values: Tensor
     means: Tensor
     samples: Tensor
@@ -89,7 +89,7 @@ def rollout(
     means: list[Tensor] = []
     samples: list[Tensor] = []
     seen, rewards, read = [], [], []
-    asked = torch.zeros(core.rows, total, device=core.device)
+    asked = None if network.canvas is None else torch.zeros(core.rows, total, device=core.device)
 
     center = torch.zeros(core.rows, 2, device=core.device)
     # A script that is a whole path starts it; random gaze starts where the learned one does.
@@ -121,7 +121,7 @@ def rollout(
         seen.append(observation)
         state = network.see(observation.glimpse, told, state)
         before.append(state[0])
-        if network.canvas is not None:
+        if network.canvas is not None and asked is not None:
             rows = asks[t - 1] if asks else slice(None)
             asked[rows, t - 1] = 1
             read.append((rows, network.canvas(state[-1][rows]).float()))

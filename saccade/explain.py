@@ -55,10 +55,12 @@ def leave_out(agent: Agent, scanpath: Scanpath) -> Tensor:
     for gap in range(total):
         state = network.start(count)
         for t in range(total):
+            if t == gap:
+                continue
             seen = network.see(glimpses[:, t].float(), locations[:, t].float(), state)
-            takes = ((stop > t) & (t != gap)).nonzero()[:, 0]
             state = tuple(
-                old.index_copy(0, takes, new[takes]) for new, old in zip(seen, state, strict=True)
+                torch.where((stop > t).view(-1, *(1,) * (new.ndim - 1)), new, old)
+                for new, old in zip(seen, state, strict=True)
             )
         beliefs.append(network.answer(state).softmax(-1))
     return torch.stack(beliefs, 1).to(scanpath.beliefs.device)

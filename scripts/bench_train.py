@@ -85,14 +85,13 @@ def flops_per_image(learner: Reinforce) -> float:
     """
     config, total = learner.config, 0.0
     sees = "encoder.maps" if config.maps else "encoder.what.0"
-    _, height, width = learner.scenes.shape
+    (_, height, width), rows = learner.scenes.shape, learner.core.rows
     for name, weight in learner.network.named_parameters():
         if name.startswith("canvas") and weight.ndim > 1:
             first = name == "canvas.read.0.weight"
             side = 1 if first else 2  # a pool has halved both sides
             places = -(-height // side) * -(-width // side) if weight.ndim == 4 else 1
-            # Read after the last glimpse, and in a quarter of the rows once before.
-            reads = 1.25 if config.glimpses > 1 else 1.0
+            reads = sum(len(range(*each.indices(rows))) for each in learner.asks) / rows
             total += 2 * weight.numel() * (2 if first else 3) * places * reads
         elif weight.ndim > 1:
             apart = name.startswith("policy.net.0") and config.routing == "apart"
