@@ -13,11 +13,12 @@ import tyro
 from rich.console import Console
 
 from saccade.agents.checkpoint import read_json, write_json
-from saccade.agents.config import PRESETS, TrainConfig, read_config
+from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.doubt import prepare_doubt
 from saccade.agents.export import prepare_export
 from saccade.agents.fit import Interrupted
 from saccade.agents.options import Demo, Doubt, Evaluate, ExportGaze, Report, Train, Watch
+from saccade.agents.presets import PRESETS
 from saccade.agents.ranks import leads, leave_ranks
 from saccade.agents.run import Run, choose_device, show
 from saccade.agents.run_world import WorldRun, film, show_world

@@ -5,7 +5,7 @@ task with a budget of glimpses (`cluttered-60-8g`), the same looked at by a scri
 trained for it (`cluttered-60-8g/random`), or a network that sees whole scenes
 (`cluttered-60/fc-64`).
 
-Recipes are those of `config.PRESETS`; a row chooses only glimpses, gaze and augmentation, and a
+Recipes are those of `presets.PRESETS`; a row chooses only glimpses, gaze and augmentation, and a
 recipe whose scenes or retina are not the task's is refused.
 """
 
@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
-from saccade.agents.config import PRESETS, TrainConfig
+from saccade.agents.config import TrainConfig
 from saccade.agents.gaze import SCRIPTS, Gaze
+from saccade.agents.presets import PRESETS
 from saccade.agents.references import RATE, REFERENCES
 
 SEEDS_HEADLINE, SEEDS = 5, 3

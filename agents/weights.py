@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from saccade import shipped
 from saccade.agent import Agent, load
 from saccade.agents.checkpoint import describe_machine
-from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
+from saccade.agents.config import TrainConfig, from_json, read_config
 from saccade.agents.evaluate import Evaluation, evaluate, figures
 from saccade.agents.gaze import SCRIPTS, Gaze
+from saccade.agents.presets import PRESETS
 from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import TASKS, Row, find_task
 from saccade.data import ImageSet, Splits

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from saccade.agents.checkpoint import describe_machine
-from saccade.agents.config import PRESETS, TrainConfig, thread_count
+from saccade.agents.config import TrainConfig, thread_count
 from saccade.agents.precision import products
+from saccade.agents.presets import PRESETS
 from saccade.agents.recorded import WARM
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import choose_device

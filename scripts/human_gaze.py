@@ -39,7 +39,7 @@ from rich.table import Table
 
 from saccade.agent import Agent, load
 from saccade.agents.checkpoint import describe_machine, write_json
-from saccade.agents.config import PRESETS
+from saccade.agents.presets import PRESETS
 from saccade.agents.reinforce import Reinforce
 from saccade.compare import dtw, multimatch, scanmatch, string_edit
 from saccade.counter import make_key, row_keys, uniform

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from saccade.agents import evaluate as evaluation
 from saccade.agents import measure, optimize, references, seeds
-from saccade.agents.config import PRESETS, read_config
+from saccade.agents.config import read_config
 from saccade.agents.evaluate import digest
 from saccade.agents.gaze import SCRIPTS
+from saccade.agents.presets import PRESETS
 from saccade.agents.references import RATE
 from saccade.agents.results import make_row, read_rows
 from saccade.agents.seeds import Order, train_seed

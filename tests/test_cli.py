@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from saccade.agents.cli import COMMANDS, main
-from saccade.agents.config import PRESETS
 from saccade.agents.options import Preset
+from saccade.agents.presets import PRESETS
 
 SMALL = shlex.split(
     "--scene translated --side 24 --size 4 --glimpses 3 --what 16 --where 8 --hidden 24 "

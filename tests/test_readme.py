@@ -41,7 +41,7 @@ def test_blocks_run_in_order(tmp_path, monkeypatch):
 
 def test_options_and_files_that_it_names_exist():
     from saccade.agents.cli import COMMANDS
-    from saccade.agents.config import PRESETS
+    from saccade.agents.presets import PRESETS
 
     text = README.read_text()
     fields = {name for kind, _ in COMMANDS.values() for name in kind.__dataclass_fields__}

@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 import saccade
 from saccade.agents import run as run_module
 from saccade.agents.checkpoint import load_episodes, read_checkpoint, write_json
-from saccade.agents.config import PRESETS, TrainConfig, from_json, read_config
+from saccade.agents.config import TrainConfig, from_json, read_config
 from saccade.agents.evaluate import evaluate
 from saccade.agents.fit import Interrupted, fastest_threads, updates_for
 from saccade.agents.gain import known_readers
 from saccade.agents.log import read_metrics
+from saccade.agents.presets import PRESETS
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.run import Run, show
 from saccade.data import load

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from saccade.agents.config import PRESETS
 from saccade.agents.gaze import SCRIPTS
+from saccade.agents.presets import PRESETS
 from saccade.agents.references import REFERENCES
 from saccade.agents.suite import ROWS, TASKS, Row, find_row, find_task, row_config
 
