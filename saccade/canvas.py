@@ -16,15 +16,27 @@ from saccade.geometry import window_starts
 from saccade.retina import Retina
 
 
+class _MapNorm(nn.Module):
+    """Brings all maps of a sample to mean 0 and variance 1 together (Ba et al. 2016).
+
+    As `nn.GroupNorm` of one group does, but along memory: there a third of the reader's time.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """`(N, M, H, W)` to the same."""
+        last = maps.movedim(1, -1)
+        return F.layer_norm(last, last.shape[1:]).movedim(-1, 1)
+
+
 class Canvas(nn.Module):
-    """Writes glimpses into a canvas, and reads it by two convolutions and two layers.
+    """Writes glimpses into a canvas, and reads it by three convolutions and two layers.
 
     Args:
         retina: The sensor whose glimpses are laid on it.
         channels: Channels of the images, C.
         height: Height of the scenes in pixels, H; that of the canvas.
         width: Their width, W.
-        maps: Maps of the first convolution; the second has twice as many.
+        maps: Maps of the first convolution; the second has twice as many, the third three times.
         classes: K, number of classes.
 
     Attributes:
@@ -45,13 +57,15 @@ class Canvas(nn.Module):
             raise ValueError(f"a canvas has the size of the scenes, got {height} x {width} pixels")
         self.retina = retina
         self.shape = (retina.scales, channels + 1, height, width)
-        places = -(-height // 4) * -(-width // 4)  # each pool halves a side, rounding up
+        places = -(-height // 8) * -(-width // 8)  # three times half a side, rounding up
         self.read = nn.Sequential(
-            nn.Conv2d(retina.scales * (channels + 1), maps, 3, padding=1),
-            nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(),
-            nn.Conv2d(maps, 2 * maps, 3, padding=1),
-            nn.MaxPool2d(2, ceil_mode=True), nn.ReLU(),
-            nn.Flatten(), nn.Linear(2 * maps * places, self.UNITS), nn.ReLU(),
+            nn.Conv2d(retina.scales * (channels + 1), maps, 5, stride=2, padding=2),
+            _MapNorm(), nn.ReLU(),
+            nn.Conv2d(maps, 2 * maps, 3, padding=1), nn.MaxPool2d(2, ceil_mode=True),
+            _MapNorm(), nn.ReLU(),
+            nn.Conv2d(2 * maps, 3 * maps, 3, padding=1), nn.MaxPool2d(2, ceil_mode=True),
+            _MapNorm(), nn.ReLU(),
+            nn.Flatten(), nn.Linear(3 * maps * places, self.UNITS), nn.ReLU(),
             nn.Linear(self.UNITS, classes),
         ).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # fmt: skip
 
