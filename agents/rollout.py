@@ -21,10 +21,11 @@ class Rollout(NamedTuple):
 
     Attributes:
         scanpath: The record, without gradients.
-        logits: `(N, T, K)` after each glimpse; gradients to classifier, core, encoder and, where it
-            was asked, canvas.
-        core_logits: `(N, T, K)`, the core's own; the same where there is no canvas.
-        asked: `(N, T)`, 1 where the canvas was read for `logits`, else 0; None if there is none.
+        logits: `(N, T, K)` after each glimpse: the core's and, where it was asked, the canvas's.
+        core_logits: `(N, T, K)`, the core's own; gradients to classifier, core and encoder.
+        canvas_logits: `(N, T, K)`, the canvas's own, 0 where it was not asked; gradients to it
+            alone. None if there is none.
+        asked: `(N, T)`, 1 where the canvas was read, else 0; None if there is none.
         values: `(N, A)` the baseline's guess of the return at each choice; gradients to it alone.
         means: `(N, A, 2)` the policy's mean at each choice; gradients to the policy, and where
             the routing is shared to core and encoder.
@@ -35,6 +36,7 @@ class Rollout(NamedTuple):
     scanpath: Scanpath
     logits: Tensor
     core_logits: Tensor
+    canvas_logits: Tensor | None
     asked: Tensor | None
     values: Tensor
     means: Tensor
@@ -132,9 +134,12 @@ def rollout(
             rewards.append(result.reward)
     # In whatever type the products were, losses are of float32.
     core_logits = network.classifier(torch.stack(before[1:], 1)).float()  # (N, T, K)
-    logits = core_logits.clone() if read else core_logits
-    for t, (rows, said) in enumerate(read):
-        logits[rows, t] += said
+    logits, canvas_logits = core_logits, None
+    if read:
+        canvas_logits = torch.zeros_like(core_logits)
+        for t, (rows, said) in enumerate(read):
+            canvas_logits[rows, t] = said
+        logits = core_logits + canvas_logits
     rewards.append(core.move(observation.gaze, logits[:, -1].detach().argmax(-1)).reward)
 
     values = network.baseline(torch.stack(before, 1).detach())[..., 0].float()  # (N, T + 1)
@@ -155,6 +160,7 @@ def rollout(
         scanpath=scanpath,
         logits=logits,
         core_logits=core_logits,
+        canvas_logits=canvas_logits,
         asked=asked,
         values=values[:, total - chosen : total],
         means=torch.stack(means, 1) if means else none,

@@ -114,12 +114,12 @@ def test_in_training_a_quarter_of_the_rows_is_asked_once_before_the_end(processe
         assert asked[:, t].nonzero()[:, 0].tolist() == list(range(t, 64, 12))
     assert asked[:, 3].all()
     for each in played:
-        same = (each.logits == each.core_logits).all(-1)
-        assert torch.equal(same, each.asked == 0)
+        assert torch.equal((each.canvas_logits == 0).all(-1), each.asked == 0)
+        assert torch.equal(each.logits, each.core_logits + each.canvas_logits)
 
 
 def test_a_canvas_learns_from_where_it_is_asked():
-    """The loss by hand: the core's at every glimpse, and both's where they were asked."""
+    """The loss by hand: the core's at every glimpse, and the canvas's where it was asked."""
     config = TrainConfig(size=6, glimpses=2, what=8, where=8, hidden=8, canvas=2)
     digits = draw_digits(40, seed=0)
     maker = SceneMaker(digits, "centered", 28)
@@ -132,14 +132,15 @@ def test_a_canvas_learns_from_where_it_is_asked():
     losses = hybrid_losses(
         played, sigma=0.1, reward="dense", baseline="learned", rollouts=1, early=0.5
     )
-    core_loss, both = (
-        cross_entropies(each, played.target) for each in (played.core_logits, played.logits)
+    core_loss, read = (
+        cross_entropies(each, played.target) for each in (played.core_logits, played.canvas_logits)
     )
-    early = core_loss[:, 0].mean() + (both[1, 0] + both[5, 0]) / 2
-    torch.testing.assert_close(losses.classify, both[:, 1].mean() + 0.5 * early)
-    blind = math.log(10)  # what is paid for is what the core could tell, and the answer
-    torch.testing.assert_close(losses.reward, (blind - both[:, 1]).mean().detach())
-    gained = (core_loss[:, :1] - both[:, 1:]).detach()
+    last = core_loss[:, 1].mean() + read[:, 1].mean()
+    early = core_loss[:, 0].mean() + (read[1, 0] + read[5, 0]) / 2
+    torch.testing.assert_close(losses.classify, last + 0.5 * early)
+    blind = math.log(10)  # what is paid for is what the core can tell
+    torch.testing.assert_close(losses.reward, (blind - core_loss[:, 1]).mean().detach())
+    gained = -torch.diff(core_loss, dim=1).detach()
     torch.testing.assert_close(losses.baseline, (played.values - gained).square().mean())
     everywhere = rollout(network, core, key=row_keys(make_key(0), 8))
     assert everywhere.asked.all()

@@ -51,6 +51,7 @@ def by_hand(rewards, values, means, samples, logits=None):
         scanpath=record(rewards),
         logits=logits,
         core_logits=logits,
+        canvas_logits=None,
         asked=None,
         values=values,
         means=means,
