@@ -85,10 +85,13 @@ class TrainConfig:
     policy_hidden: int = 128
     """Units of the policy's hidden layer, between the core and the next location."""
     canvas: int = 0
-    """Maps of a 3x3 convolution (a second has twice as many) that reads all that was seen, laid
-    where it was seen, and answers with the core; 0 (the paper) for none. In training it is read
-    after the last glimpse, and once before of one row in four. On 28x28 an update with 24 takes 2.7
-    times as long on a CPU."""
+    """Maps of a convolution (two that follow have two and three times as many) that reads all that
+    was seen, laid where it was seen, and answers with the core; 0 (the paper) for none. In training
+    it is read after the last glimpse, and once before of one row in four. On 28x28 an update with
+    24 takes three times as long on a CPU."""
+    begin: str = ""
+    """A trained agent, by run folder or shipped name, that training begins from: it stays as it
+    is, and the canvas that it is given learns. All other options as it was trained with."""
     aim: Literal["absolute", "relative"] = "absolute"
     """What the policy says: a place (the paper's), or a move from where the eye is."""
 
@@ -187,6 +190,10 @@ class TrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} must be from 0 to 1, got {getattr(self, name)}")
         labels = self.judge != "test" or self.compile or self.slip or self.refine or self.canvas
+        if self.begin and not self.canvas:
+            raise ValueError(
+                "--begin leaves a trained agent as it is, and gives it a canvas; add --canvas 24"
+            )
         if self.env and labels:
             raise ValueError(
                 "--judge, --compile, --slip, --refine and --canvas are for scenes with labels, not "

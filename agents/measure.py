@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from saccade.agent import load as load_agent
+from saccade.agents.begin import begun
 from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.evaluate import digest, evaluate, figures
@@ -17,7 +18,7 @@ from saccade.shipped import halve
 
 APART = 0.2  # points by which the CPU and the device that trained may differ
 FREE = (
-    "seed", "out", "device", "threads", "compile", "updates", "minutes", "save_seconds",
+    "seed", "out", "begin", "device", "threads", "compile", "updates", "minutes", "save_seconds",
     "log_every", "eval_every",
 )  # fmt: skip
 
@@ -84,6 +85,8 @@ def seed_result(
     """
     config = read_config(folder / "config.json")
     accuracy = summary["validation"][row.gaze or row.method]
+    before = begun(config.begin) if config.begin else None
+    on_gpu = summary["hardware"]["gpu"] or (before and before["device"] == "cuda")
     keys = ("seconds", "updates", "images", "versions", "hardware", "images_by_split")
     result = {
         "row": row.name,
@@ -91,12 +94,13 @@ def seed_result(
         **found,
         "validation": round(100 - 100 * accuracy[-1], 6),
         "validation_by_glimpse": [round(100 - 100 * each, 6) for each in accuracy],
-        "device": "cuda" if summary["hardware"]["gpu"] else "cpu",
+        "device": "cuda" if on_gpu else "cpu",  # a GPU had a part in it
         "data": summary["data"],
         "augmented": config.augment,
         **{key: summary[key] for key in keys},
         "threads": summary["hardware"]["threads"],
         "recipe": recipe(config),
+        "begun": before,
         "train_command": train_command(config, facts["preset"]) if row.gaze else None,
         **facts,
     }

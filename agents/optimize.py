@@ -45,7 +45,8 @@ class Optimizer:
         self.modules = tuple(name for name in MODULES if getattr(network, name, None) is not None)
         decoupled = config.optimizer == "adamw"  # Adam's own decay would be part of its gradients
         scales = {1.0: list[nn.Parameter]()}  # weights, by the factor of their learning rate
-        for name, weight in network.named_parameters():
+        learns = [each for each in network.named_parameters() if each[1].requires_grad]
+        for name, weight in learns:
             scale = config.policy_lr_scale if name.startswith("policy.") else 1.0
             scales.setdefault(scale, []).append(weight)
         device = network.classifier.weight.device

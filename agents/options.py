@@ -10,8 +10,9 @@ from saccade.agents.config import TrainConfig
 from saccade.agents.export import Format
 
 Preset = Literal[
-    "default", "mnist-cpu", "mnist-wide", "mnist-gpu", "mnist-plain", "mnist-glance",
-    "translated-60", "cluttered-60", "cluttered-100", "demo", "catch", "search", "track",
+    "default", "mnist-cpu", "mnist-wide", "mnist-gpu", "mnist-canvas", "mnist-plain",
+    "mnist-glance", "translated-60", "cluttered-60", "cluttered-100", "demo", "catch", "search",
+    "track",
 ]  # fmt: skip
 
 

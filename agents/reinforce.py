@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from saccade.agents.begin import begin_from, open_begun
 from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation, evaluate
 from saccade.agents.gaze import Gaze
@@ -104,7 +105,10 @@ class Reinforce:
         self.spec = config.agent_spec(self.scenes.shape, splits.train.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network: GazeNetwork = self.spec.build().to(device)
+            self.network: GazeNetwork = self.spec.build()
+        if config.begin:
+            begin_from(self.network, open_begun(config, self.spec))
+        self.network.to(device)
         # Where ranks talk to each other within an update it is not recorded.
         recorded = config.compile and device.type == "cuda" and count() == 1
         self.optimizer = Optimizer(config, self.network, recorded)

@@ -59,6 +59,10 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     for key in alike:
         if any(result[key] != first[key] for result in results):
             raise ValueError(f"the seeds of {row.name} differ in {key}; train them alike")
+    before = [result.get("begun") for result in results]
+    for key in ("recipe", "updates", "device"):
+        if any((each and each[key]) != (before[0] and before[0][key]) for each in before):
+            raise ValueError(f"what the seeds of {row.name} begin from differs in {key}")
     errors = [result["error"] for result in results]
     by_glimpse = zip(*(result["by_glimpse"] for result in results), strict=True)
 
@@ -89,6 +93,7 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "test_digest": first["test_digest"],
         "preset": first["preset"],
         "recipe": first["recipe"],
+        "begun": _begun(before),
         "updates": each("updates"),
         "images": each("images"),
         "threads": each("threads"),
@@ -98,6 +103,19 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "commit": sorted({one for commit in each("commit") for one in str(commit).split(", ")}),
         "versions": _facts(each("versions")),
         "hardware": _facts(each("hardware")),
+    }
+
+
+def _begun(before: list[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """What the seeds of a row began from, if from anything, each seed's facts once."""
+    told = [each for each in before if each]
+    if not told:
+        return None
+    kept = ("recipe", "updates", "images", "device", "train_command")
+    return {key: told[0][key] for key in kept} | {
+        "wall_seconds": [each["seconds"] for each in told],
+        "commit": sorted({each["commit"] for each in told}),
+        "hardware": _facts([each["hardware"] for each in told]),
     }
 
 
@@ -143,6 +161,8 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     kept = [i for i, seed in enumerate(old["seed_numbers"]) if seed not in new["seed_numbers"]]
     alike = ("recipe", "images_by_split", "test_digest", "trained_for", "complete")
     other = [key for key in alike if new[key] != old[key]]
+    if (new.get("begun") is None) != (old.get("begun") is None):
+        other.append("begun")
     if new["complete"] and {*new["updates"]} != {*old["updates"]}:
         other.append("updates")
     better = old["trained_for"] > old["glimpses"] == new["trained_for"]  # trained for its budget

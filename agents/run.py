@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from saccade.agents.begin import open_begun
 from saccade.agents.checkpoint import (
     describe_machine,
     read_checkpoint,
@@ -94,7 +95,9 @@ class Run:
             splits.name,
         )
         self.config = config
-        make_scenes(config, self.splits.train)  # refuses sizes that do not fit
+        scenes = make_scenes(config, self.splits.train)  # refuses sizes that do not fit
+        if config.begin:  # refuses another agent
+            open_begun(config, config.agent_spec(scenes.shape, self.splits.train.classes))
         meet()  # all have looked at the folder before the first writes into it
         if leads():
             self.folder.mkdir(parents=True, exist_ok=True)

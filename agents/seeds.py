@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
+from saccade.agents.begin import begun
 from saccade.agents.checkpoint import describe_machine, read_json, write_json
 from saccade.agents.config import TrainConfig, read_config, thread_count
 from saccade.agents.evaluate import digest, figures
@@ -35,6 +36,7 @@ class Order:
         minutes: Training time of a seed in place of the recipe's length; 0 leaves it.
         updates: Updates of a seed in its place; 0 leaves it.
         preset: A recipe in place of the row's own, or "".
+        begin: Folder of seeds that were trained before, from which these begin, or None.
         augment: Whether to augment; None as the recipe says.
         data: As in `saccade train`; "" takes the recipe's.
         device: "cpu", "cuda", "cuda:1" or "auto".
@@ -45,6 +47,7 @@ class Order:
     minutes: float = 0.0
     updates: int = 0
     preset: str = ""
+    begin: Path | None = None
     augment: bool | None = None
     data: str = ""
     device: str = "auto"
@@ -53,7 +56,7 @@ class Order:
     def words(self) -> list[str]:
         """The options that decide the result, as they are typed."""
         words = []
-        for name in ("minutes", "updates", "preset", "data"):
+        for name in ("minutes", "updates", "preset", "begin", "data"):
             if getattr(self, name):
                 words += [f"--{name}", str(getattr(self, name))]
         if self.augment is not None:
@@ -87,13 +90,18 @@ class Order:
         elif self.minutes:
             config = replace(config, minutes=self.minutes)
         kind = self.kind()
-        folder = row_folder(self.out, row.name, config.augment, kind)
+        # What a GPU had a part in lies, and counts, as trained on one.
+        ended = sorted(self.begin.glob("seed-*")) if self.begin else []
+        place = begun(ended[0])["device"] if ended and kind == "cpu" else kind
+        folder = row_folder(self.out, row.name, config.augment, place)
         device = kind if self.device == "auto" else self.device
-        out = folder / f"seed-{seed}"
+        name = f"seed-{seed}"
+        begin = str(self.begin / name) if self.begin else ""
         whole = config.compile or (kind == "cuda" and row.gaze is not None)  # several times as fast
         return replace(
-            config, seed=seed, device=device, threads=self.threads, compile=whole, out=out
-        )
+            config, seed=seed, begin=begin, device=device, threads=self.threads, compile=whole,
+            out=folder / name,
+        )  # fmt: skip
 
 
 def row_folder(out: Path, name: str, augmented: bool, device: str) -> Path:

@@ -40,6 +40,8 @@ def make_table(rows: Rows) -> str:
         notes += (
             " Canvas: a small convolutional network reads what was seen, laid where it was seen."
         )
+    if any(row.get("begun") for row in rows):
+        notes += " Added: the agent was trained without it first, and stayed as it was."
     if any(row["augmented"] for row in rows):
         notes += " \\* with augmented training images."
     if not all(row["complete"] for row in rows):
@@ -104,7 +106,7 @@ def _agent(row: dict[str, Any], kind: Row, rebuilt: str) -> list[str]:
         row["device"],
         ("" if row["trained_for"] == row["glimpses"] else f"for {row['trained_for']}, ")
         + ("to the end" if row["complete"] else "cut short")
-        + (", canvas" if _reads_canvas(row) else ""),
+        + (", canvas" + (" added" if row.get("begun") else "") if _reads_canvas(row) else ""),
     ]
 
 

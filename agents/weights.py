@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from saccade import shipped
 from saccade.agent import Agent, load
+from saccade.agents.begin import config_of
 from saccade.agents.checkpoint import describe_machine
-from saccade.agents.config import TrainConfig, from_json, read_config
+from saccade.agents.config import TrainConfig
 from saccade.agents.evaluate import Evaluation, evaluate, figures
 from saccade.agents.gaze import SCRIPTS, Gaze
 from saccade.agents.presets import PRESETS
@@ -103,9 +104,8 @@ def open_trained(
     shipped.check_run(run, folder)
     if shipped.is_name(run, folder):
         facts = shipped.read(str(run), folder)[1]
-        return Trained(load(run, device, weights=folder), from_json(facts["recipe"]), facts["row"])
-    config = read_config(Path(run) / "config.json")
-    agent = load(run, device)
+        return Trained(load(run, device, weights=folder), config_of(run, folder), facts["row"])
+    config, agent = config_of(run), load(run, device)
     task = find_task(config, agent.spec.height)
     return Trained(agent, config, f"{task}-{config.glimpses}g" if task else "")
 
@@ -192,6 +192,13 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
         "weights": f"{size / 1e6:.2f} MB, float16, computed with in float32",
         "license": "MIT, as the package",
     }
+    before, first = result.get("begun"), ""
+    if before:
+        lines["before, without its canvas"] = (
+            f"{before['updates']:,} updates, {before['images']:,} scenes, "
+            f"{before['seconds']:,.0f} s on {before['hardware']['gpu'] or 'CPU'}"
+        )
+        first = f"    {before['train_command']}\n\nand, to add the canvas to it, by\n\n"
     table = "\n".join(f"| {key} | {value} |" for key, value in lines.items())
     options = ", ".join(f"{key} {value}" for key, value in sorted(recipe.items()))
     return f"""# {name}
@@ -210,7 +217,7 @@ by validation error.
 
 Trained by
 
-    {result["train_command"]}
+{first}    {result["train_command"]}
 
 which is: {options}.
 

@@ -67,6 +67,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     add("--minutes", type=float, default=0.0, help="of a seed, in place of the recipe's length")
     add("--updates", type=int, default=0, help="of a seed, in place of the recipe's length")
     add("--preset", default="", help="a recipe in place of the task's own")
+    add("--begin", type=Path, metavar="DIR", help="seed S begins from DIR/seed-S, a trained one")
     add("--augment", action=argparse.BooleanOptionalAction, help="as the recipe says unless given")
     add("--data", default="", help="as in `saccade train`; the recipe's unless given")
     add("--device", default="auto", help="cpu, cuda, or auto; several GPUs take turns")
