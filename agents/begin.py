@@ -71,7 +71,7 @@ def _told(spec: AgentSpec) -> dict[str, Any]:
     return {key: values[key] for key in values if key not in ("network", "canvas", "glimpses")}
 
 
-def begun(run: str | Path) -> dict[str, Any]:
+def tell_begun(run: str) -> dict[str, Any]:
     """What the row of a benchmark tells of the training that another one began from.
 
     Raises:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from saccade.agent import load as load_agent
-from saccade.agents.begin import begun
+from saccade.agents.begin import tell_begun
 from saccade.agents.checkpoint import read_json, write_json
 from saccade.agents.config import TrainConfig, read_config
 from saccade.agents.evaluate import digest, evaluate, figures
@@ -85,7 +85,7 @@ def seed_result(
     """
     config = read_config(folder / "config.json")
     accuracy = summary["validation"][row.gaze or row.method]
-    before = begun(config.begin) if config.begin else None
+    before = tell_begun(config.begin) if config.begin else None
     on_gpu = summary["hardware"]["gpu"] or (before and before["device"] == "cuda")
     keys = ("seconds", "updates", "images", "versions", "hardware", "images_by_split")
     result = {

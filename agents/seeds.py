@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from saccade.agents.begin import begun
+from saccade.agents.begin import tell_begun
 from saccade.agents.checkpoint import describe_machine, read_json, write_json
 from saccade.agents.config import TrainConfig, read_config, thread_count
 from saccade.agents.evaluate import digest, figures
@@ -91,8 +91,8 @@ class Order:
             config = replace(config, minutes=self.minutes)
         kind = self.kind()
         # What a GPU had a part in lies, and counts, as trained on one.
-        ended = sorted(self.begin.glob("seed-*")) if self.begin else []
-        place = begun(ended[0])["device"] if ended and kind == "cpu" else kind
+        ended = sorted(self.begin.glob("seed-*/result.json")) if self.begin else []
+        place = read_json(ended[0])["device"] if ended and kind == "cpu" else kind
         folder = row_folder(self.out, row.name, config.augment, place)
         device = kind if self.device == "auto" else self.device
         name = f"seed-{seed}"
@@ -113,8 +113,11 @@ def check_begun(config: TrainConfig) -> bool:
     """Whether a seed was begun.
 
     Raises:
+        FileNotFoundError: If what it is to begin from has not ended.
         ValueError: If it was begun by another recipe; names the first option that differs.
     """
+    if config.begin:
+        tell_begun(config.begin)
     path = config.out / "config.json"
     if not path.is_file():
         return False
