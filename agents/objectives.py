@@ -100,6 +100,7 @@ def hybrid_losses(
     rollouts: int,
     discount: float = 1.0,
     early: float = 0.0,
+    alone: bool = False,
 ) -> Losses:
     """The three losses of a rollout.
 
@@ -111,21 +112,23 @@ def hybrid_losses(
         rollouts: M, rows that share a scene.
         discount: Of later rewards, in [0, 1].
         early: Weight of the mean cross-entropy after the glimpses before the last.
+        alone: Whether a canvas learns to answer alone, not with the core. A core that was trained
+            before knows its images so well that nothing would be left to learn.
     """
-    # Core and canvas each learn to answer alone, and only their answers are joined: readers that
-    # err apart from each other. Where to look is paid for by what the core can tell itself, as a
-    # canvas that is read after some glimpses of a row would make its rewards jump.
-    entropies = cross_entropies(rollout.core_logits, rollout.target)  # (N, T)
+    # Before the end the core is paid, and pays, for what it can tell itself: a canvas that is read
+    # after some glimpses of a row would make its rewards jump.
+    core = answers = cross_entropies(rollout.core_logits, rollout.target)  # (N, T)
+    if rollout.canvas_logits is not None:
+        judged = rollout.canvas_logits if alone else rollout.logits
+        answers = cross_entropies(judged, rollout.target)
+    entropies = torch.cat([core[:, :-1], answers[:, -1:]], 1)
     classify = entropies[:, -1].mean()
     if early and entropies.shape[1] > 1:
-        classify = classify + early * entropies[:, :-1].mean()
-    if rollout.canvas_logits is not None and rollout.asked is not None:
-        read = cross_entropies(rollout.canvas_logits, rollout.target)
-        classify = classify + read[:, -1].mean()
-        if early and entropies.shape[1] > 1:
+        classify = classify + early * core[:, :-1].mean()
+        if rollout.asked is not None:
             asked = rollout.asked[:, :-1]
             count = mean_over_ranks(asked.sum())
-            classify = classify + early * (read[:, :-1] * asked).sum() / count
+            classify = classify + early * (answers[:, :-1] * asked).sum() / count
 
     # Entry t is what glimpse t paid, t from 0; the last one, at T, is what the decision paid.
     total, chosen = entropies.shape[1], rollout.means.shape[1]  # T, A

@@ -196,6 +196,7 @@ class Reinforce:
             rollouts=config.rollouts,
             discount=config.discount,
             early=config.early,
+            alone=bool(config.begin),
         )
         loss = losses.classify + config.policy_weight * losses.policy + losses.baseline
         return loss, self._metrics(played, losses)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from saccade.agent import load
+from saccade.agents import reinforce
 from saccade.agents.cli import main
 from saccade.agents.config import read_config
 from saccade.agents.presets import PRESETS
@@ -66,19 +67,28 @@ def test_an_agent_stays_as_it_is_and_its_canvas_learns(run, data, tmp_path):
     assert not torch.equal(before.beliefs, after.beliefs)
 
 
-def test_what_was_stopped_goes_on_to_the_same(run, data, tmp_path, monkeypatch):
-    from saccade.agents.reinforce import Reinforce
+@pytest.mark.parametrize("begins", [False, True])
+def test_beside_what_is_trained_a_canvas_learns_alone(begins, run, data, tmp_path, monkeypatch):
+    told, honest = [], reinforce.hybrid_losses
+    monkeypatch.setattr(
+        reinforce, "hybrid_losses", lambda *a, **k: (told.append(k["alone"]), honest(*a, **k))[1]
+    )
+    more = {"begin": run} if begins else {}
+    assert train(tmp_path / "more", data=data, core="rnn-norm", canvas=2, **more) == 0
+    assert {*told} == {begins}
 
+
+def test_what_was_stopped_goes_on_to_the_same(run, data, tmp_path, monkeypatch):
     more = {"data": data, "core": "rnn-norm", "canvas": 2, "begin": run, "save_seconds": 0}
     assert train(tmp_path / "whole", **more) == 0
-    honest = Reinforce.update
+    honest = reinforce.Reinforce.update
 
     def cut(self):
         if self.updates == 3:
             raise KeyboardInterrupt
         return honest(self)
 
-    monkeypatch.setattr(Reinforce, "update", cut)
+    monkeypatch.setattr(reinforce.Reinforce, "update", cut)
     assert train(tmp_path / "cut", **more) == 130
     monkeypatch.undo()
     assert main(["train", "--resume", "--out", str(tmp_path / "cut"), "--threads", "1"]) == 0

@@ -118,8 +118,9 @@ def test_in_training_a_quarter_of_the_rows_is_asked_once_before_the_end(processe
         assert torch.equal(each.logits, each.core_logits + each.canvas_logits)
 
 
-def test_a_canvas_learns_from_where_it_is_asked():
-    """The loss by hand: the core's at every glimpse, and the canvas's where it was asked."""
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_canvas_learns_from_where_it_is_asked(alone):
+    """The loss by hand: the core's at every glimpse, both's or its own where it was asked."""
     config = TrainConfig(size=6, glimpses=2, what=8, where=8, hidden=8, canvas=2)
     digits = draw_digits(40, seed=0)
     maker = SceneMaker(digits, "centered", 28)
@@ -130,17 +131,17 @@ def test_a_canvas_learns_from_where_it_is_asked():
         network, core, key=row_keys(make_key(0), 8), asks=[slice(1, None, 4), slice(None)]
     )
     losses = hybrid_losses(
-        played, sigma=0.1, reward="dense", baseline="learned", rollouts=1, early=0.5
+        played, sigma=0.1, reward="dense", baseline="learned", rollouts=1, early=0.5, alone=alone
     )
+    judged = played.canvas_logits if alone else played.core_logits + played.canvas_logits
     core_loss, read = (
-        cross_entropies(each, played.target) for each in (played.core_logits, played.canvas_logits)
+        cross_entropies(each, played.target) for each in (played.core_logits, judged)
     )
-    last = core_loss[:, 1].mean() + read[:, 1].mean()
     early = core_loss[:, 0].mean() + (read[1, 0] + read[5, 0]) / 2
-    torch.testing.assert_close(losses.classify, last + 0.5 * early)
-    blind = math.log(10)  # what is paid for is what the core can tell
-    torch.testing.assert_close(losses.reward, (blind - core_loss[:, 1]).mean().detach())
-    gained = -torch.diff(core_loss, dim=1).detach()
+    torch.testing.assert_close(losses.classify, read[:, 1].mean() + 0.5 * early)
+    blind = math.log(10)  # what is paid for is what the core could tell, and the answer
+    torch.testing.assert_close(losses.reward, (blind - read[:, 1]).mean().detach())
+    gained = (core_loss[:, :1] - read[:, 1:]).detach()
     torch.testing.assert_close(losses.baseline, (played.values - gained).square().mean())
     everywhere = rollout(network, core, key=row_keys(make_key(0), 8))
     assert everywhere.asked.all()
