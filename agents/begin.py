@@ -1,5 +1,6 @@
 """Training that begins from a trained agent: what it has stays as it is, a canvas is added."""
 
+import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from saccade.agents.config import TrainConfig, from_json, read_config
 from saccade.network import GazeNetwork
 
 NEW = "canvas."  # weights that are not the trained agent's
-TOLD = ("recipe", "updates", "images", "device", "seconds", "hardware", "commit", "train_command")
+TOLD = (
+    "recipe", "updates", "images", "complete", "device", "seconds", "hardware", "commit",
+    "train_command",
+)  # fmt: skip
 
 
 def config_of(run: str | Path, folder: Path | None = None) -> TrainConfig:
@@ -41,33 +45,38 @@ def open_begun(config: TrainConfig, spec: AgentSpec) -> Agent:
     """
     run = config.begin
     agent, was = load(run), config_of(run)
+    if not shipped.is_name(run) and not (Path(run) / "summary.json").is_file():
+        raise ValueError(f"--begin {run}: that agent's training has not ended; --resume it first")
     if agent.network.canvas is not None:
         raise ValueError(f"--begin {run}: that agent has a canvas already")
-    mine, its = (_told(each) for each in (spec, agent.spec))
-    for name in sorted(mine.keys() & its.keys()):
+    mine, its = _told(spec, config), _told(agent.spec, was)
+    for name in mine:
         if mine[name] != its[name]:
             raise ValueError(
                 f"--begin {run}: that agent has {name} {its[name]}, but {mine[name]} is asked "
                 "for; give the options that it was trained with"
             )
-    if was.data == config.data and was.seed != config.seed:
+    if was.seed != config.seed:
         raise ValueError(
-            f"--begin {run}: that agent was trained with seed {was.seed} and has learned from "
-            f"images that seed {config.seed} is validated on; take --seed {was.seed}"
+            f"--begin {run}: that agent was trained with seed {was.seed}, and may have learned "
+            f"from images that seed {config.seed} is validated on; take --seed {was.seed}"
         )
     return agent
 
 
 def begin_from(network: GazeNetwork, agent: Agent) -> None:
     """Puts an agent's weights into its network with a canvas, and keeps them from learning."""
-    network.load_state_dict(agent.network.state_dict(), strict=False)
+    network.load_state_dict({**network.state_dict(), **agent.network.state_dict()})
     for name, weight in network.named_parameters():
         weight.requires_grad_(name.startswith(NEW))
 
 
-def _told(spec: AgentSpec) -> dict[str, Any]:
+def _told(spec: AgentSpec, config: TrainConfig) -> dict[str, Any]:
     """What two agents must have alike for the one to go on from the other."""
-    values = asdict(spec) | spec.network
+    options = inspect.signature(GazeNetwork).parameters.values()
+    usual = {each.name: each.default for each in options if each.default is not each.empty}
+    values = asdict(spec) | usual | spec.network | {"gaze": config.gaze}
+    values |= {"height": spec.height, "width": spec.width}
     return {key: values[key] for key in values if key not in ("network", "canvas", "glimpses")}
 
 

@@ -91,7 +91,8 @@ class TrainConfig:
     24 takes three times as long on a CPU."""
     begin: str = ""
     """A trained agent, by run folder or shipped name, that training begins from: it stays as it
-    is, and the canvas that it is given learns. All other options as it was trained with."""
+    is, and the canvas that it is given learns to answer alone; the agent then answers by both.
+    Seed and all that makes the agent as it was trained with."""
     aim: Literal["absolute", "relative"] = "absolute"
     """What the policy says: a place (the paper's), or a move from where the eye is."""
 
@@ -199,6 +200,8 @@ class TrainConfig:
                 "--judge, --compile, --slip, --refine and --canvas are for scenes with labels, not "
                 "for --env"
             )
+        if self.begin and self.readers:
+            raise ValueError("--begin leaves a trained agent as it is; --readers trains whole ones")
         if self.env_options and not self.env:
             raise ValueError("--env-options belongs to --env; name a world too")
         if self.baseline == "leave-one-out" and self.rollouts < 2:

@@ -159,6 +159,7 @@ def train_reader(
         The reader, and its accuracy after each glimpse on the test set.
     """
     config = replace(trained.config, gaze=gaze, readers=False, updates=updates, out=folder)
+    config = replace(config, begin="")  # each is trained whole
     config = replace(config, compile=False)  # of many readers each would be compiled anew
     learner = Reinforce(config, splits, splits.test.images.device)
     fit(learner, console)
@@ -220,7 +221,7 @@ def compare_gazes(
         return find_path(trained, splits, judge, count), readers, length
     if length != updates:
         readers, judge = {}, None
-    known = own and updates == trained.config.updates
+    known = own and updates == trained.config.updates and not trained.config.begin
     learned: list[Gaze] = [] if known else ["learned"]
     for gaze in [gaze for gaze in (*learned, *SCRIPTS) if gaze not in readers]:
         reader, readers[gaze] = train_reader(trained, splits, gaze, updates, folder / gaze, console)

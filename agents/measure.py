@@ -103,6 +103,7 @@ def seed_result(
         "begun": before,
         "train_command": train_command(config, facts["preset"]) if row.gaze else None,
         **facts,
+        "complete": facts["complete"] and (before is None or before["complete"]),
     }
     write_json(folder / "result.json", result)
     return result

@@ -35,9 +35,9 @@ PRESETS: dict[str, TrainConfig] = {
         _WIDE, refine=0.2, maps=32, what=512, batch=1024, lr=6e-3, policy_lr_scale=0.1,
         updates=60_000, compile=True, eval_every=5000, out=Path("runs/mnist-gpu"),
     ),
-    # To an agent of mnist-gpu that `--begin` names.
+    # For an agent of mnist-gpu.
     "mnist-canvas": replace(
-        _WIDE, refine=0.2, maps=32, what=512, canvas=24, updates=8000,
+        _WIDE, refine=0.2, maps=32, what=512, canvas=24, begin="runs/mnist-gpu", updates=8000,
         out=Path("runs/mnist-canvas"),
     ),
     # No image is altered: the eye slips, and a convolution has less to learn by heart.

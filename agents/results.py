@@ -60,7 +60,7 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         if any(result[key] != first[key] for result in results):
             raise ValueError(f"the seeds of {row.name} differ in {key}; train them alike")
     before = [result.get("begun") for result in results]
-    for key in ("recipe", "updates", "device"):
+    for key in SAME:
         if any((each and each[key]) != (before[0] and before[0][key]) for each in before):
             raise ValueError(f"what the seeds of {row.name} begin from differs in {key}")
     errors = [result["error"] for result in results]
@@ -106,16 +106,25 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
     }
 
 
+SAME = ("recipe", "updates", "device")  # in what the seeds of a row begin from
+
+
 def _begun(before: list[dict[str, Any] | None]) -> dict[str, Any] | None:
     """What the seeds of a row began from, if from anything, each seed's facts once."""
     told = [each for each in before if each]
     if not told:
         return None
-    kept = ("recipe", "updates", "images", "device", "train_command")
+    kept = (*SAME, "images", "train_command")
     return {key: told[0][key] for key in kept} | {
-        "wall_seconds": [each["seconds"] for each in told],
-        "commit": sorted({each["commit"] for each in told}),
+        "commit": sorted({one for each in told for one in str(each["commit"]).split(", ")}),
         "hardware": _facts([each["hardware"] for each in told]),
+    }
+
+
+def _join_begun(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    return new | {
+        "commit": sorted({*new["commit"], *old["commit"]}),
+        "hardware": _facts([old["hardware"], new["hardware"]]),
     }
 
 
@@ -161,8 +170,9 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     kept = [i for i, seed in enumerate(old["seed_numbers"]) if seed not in new["seed_numbers"]]
     alike = ("recipe", "images_by_split", "test_digest", "trained_for", "complete")
     other = [key for key in alike if new[key] != old[key]]
-    if (new.get("begun") is None) != (old.get("begun") is None):
-        other.append("begun")
+    for key in SAME:
+        if new.get("begun") and new["begun"][key] != old["begun"][key]:
+            other.append(f"{key} of what it began from")
     if new["complete"] and {*new["updates"]} != {*old["updates"]}:
         other.append("updates")
     better = old["trained_for"] > old["glimpses"] == new["trained_for"]  # trained for its budget
@@ -202,6 +212,7 @@ def join_seeds(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
         "command": _all_of(*(row["command"] for row in told)),
         "train_command": told[0].get("train_command"),
         **{facts: _facts([row[facts] for row in told]) for facts in ("versions", "hardware")},
+        **({"begun": _join_begun(new["begun"], old["begun"])} if new.get("begun") else {}),
         **({"shipped": old["shipped"]} if "shipped" in old else {}),
     }
 
@@ -222,7 +233,8 @@ def _all_of(first: Any, second: Any) -> Any:
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["task"], row["glimpses"], row["method"], row["augmented"], row["device"]
+    begun = bool(row.get("begun"))
+    return row["task"], row["glimpses"], row["method"], row["augmented"], row["device"], begun
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -235,9 +247,9 @@ def write_row(new: dict[str, Any], folder: Path) -> tuple[Path, dict[str, Any]]:
     """Puts a row into its task's file, in place of an older one of the same kind.
 
     Seeds that only the older one has are kept (`join_seeds`). One kind is one task, budget,
-    method, augmentation and device. Of the agents of a budget the one with the least mean
-    validation error becomes the headline. One trained for its budget is not replaced by one
-    trained for a larger.
+    method, augmentation and device, begun from trained agents or not. Of the agents of a budget
+    the one with the least mean validation error becomes the headline. One trained for its budget
+    is not replaced by one trained for a larger.
 
     Returns:
         The file, and the row that now stands there.

@@ -90,13 +90,12 @@ class Order:
         elif self.minutes:
             config = replace(config, minutes=self.minutes)
         kind = self.kind()
-        # What a GPU had a part in lies, and counts, as trained on one.
-        ended = sorted(self.begin.glob("seed-*/result.json")) if self.begin else []
-        place = read_json(ended[0])["device"] if ended and kind == "cpu" else kind
-        folder = row_folder(self.out, row.name, config.augment, place)
+        if self.begin and row.gaze is None:
+            raise ValueError(f"{row.name} has no eye; --begin is for agents")
+        folder = row_folder(self.out, row.name, config.augment, kind, bool(self.begin))
         device = kind if self.device == "auto" else self.device
         name = f"seed-{seed}"
-        begin = str(self.begin / name) if self.begin else ""
+        begin = str(self.begin / name) if self.begin else config.begin
         whole = config.compile or (kind == "cuda" and row.gaze is not None)  # several times as fast
         return replace(
             config, seed=seed, begin=begin, device=device, threads=self.threads, compile=whole,
@@ -104,20 +103,17 @@ class Order:
         )  # fmt: skip
 
 
-def row_folder(out: Path, name: str, augmented: bool, device: str) -> Path:
-    """The folder of a row's seeds: augmented or not, CPU and GPU lie apart."""
-    return out / name / f"{'augmented' if augmented else 'plain'}-{device}"
+def row_folder(out: Path, name: str, augmented: bool, device: str, begun: bool = False) -> Path:
+    """The folder of a row's seeds: augmented or not, on CPU and GPU, whole and begun lie apart."""
+    return out / name / f"{'augmented' if augmented else 'plain'}-{device}{'-begun' * begun}"
 
 
 def check_begun(config: TrainConfig) -> bool:
     """Whether a seed was begun.
 
     Raises:
-        FileNotFoundError: If what it is to begin from has not ended.
         ValueError: If it was begun by another recipe; names the first option that differs.
     """
-    if config.begin:
-        tell_begun(config.begin)
     path = config.out / "config.json"
     if not path.is_file():
         return False
@@ -172,6 +168,8 @@ def train_seed(row: Row, order: Order, seed: int, again: bool = False) -> int:
     folder, preset = config.out, order.preset or row.preset
     begun = check_begun(config)
     if not (folder / "summary.json").is_file():
+        if config.begin:
+            tell_begun(config.begin)
         choose_device(config.device)  # or nothing is begun
         commits = [each for each in (_begun(folder).get("commit"), git_commit()) if each]
         folder.mkdir(parents=True, exist_ok=True)

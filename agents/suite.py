@@ -209,8 +209,10 @@ def train_arguments(config: TrainConfig, preset: str) -> list[str]:
 def train_command(config: TrainConfig, preset: str) -> str:
     """What trains the same in any folder, from any place that has the data.
 
-    Every option is spelled out, so that it stays true when the preset becomes another.
+    An agent that it begins from has to lie in runs/begun. Every option is spelled out, so that it
+    stays true when the preset becomes another.
     """
     data = config.data if config.data in ("digits", "mnist") else PRESETS[preset].data
-    config = replace(config, out=PRESETS["default"].out, data=data)
+    begin = "runs/begun" if config.begin else ""
+    config = replace(config, out=PRESETS["default"].out, data=data, begin=begin)
     return shlex.join(["saccade", "train", *train_arguments(config, "default")[2:]])

@@ -198,7 +198,10 @@ def make_card(name: str, row: dict[str, Any], result: dict[str, Any], size: int)
             f"{before['updates']:,} updates, {before['images']:,} scenes, "
             f"{before['seconds']:,.0f} s on {before['hardware']['gpu'] or 'CPU'}"
         )
-        first = f"    {before['train_command']}\n\nand, to add the canvas to it, by\n\n"
+        first = (
+            f"    {before['train_command']} --out runs/begun\n\n"
+            "and, its weights rounded to float16 and a canvas added to it, by\n\n"
+        )
     table = "\n".join(f"| {key} | {value} |" for key, value in lines.items())
     options = ", ".join(f"{key} {value}" for key, value in sorted(recipe.items()))
     return f"""# {name}

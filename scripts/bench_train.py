@@ -87,11 +87,12 @@ def flops_per_image(learner: Reinforce) -> float:
     config, total = learner.config, 0.0
     sees = "encoder.maps" if config.maps else "encoder.what.0"
     (_, height, width), rows = learner.scenes.shape, learner.core.rows
+    shrunk = iter((2, 2, 4))  # sides of what the canvas's three convolutions give, by how much
     for name, weight in learner.network.named_parameters():
         if name.startswith("canvas") and weight.ndim > 1:
             first = name == "canvas.read.0.weight"
-            side = 1 if first else 2  # a pool has halved both sides
-            places = -(-height // side) * -(-width // side) if weight.ndim == 4 else 1
+            side = next(shrunk) if weight.ndim == 4 else max(height, width)
+            places = -(-height // side) * -(-width // side)
             reads = sum(len(range(*each.indices(rows))) for each in learner.asks) / rows
             total += 2 * weight.numel() * (2 if first else 3) * places * reads
         elif weight.ndim > 1:

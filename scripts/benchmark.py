@@ -174,7 +174,7 @@ def write_rows(rows: list[Row], order: Order, results: Path) -> int:
             for seed in seeds:
                 check_begun(order.seed(row, seed))
             report(row, order, seeds, results)
-        except ValueError as error:  # the other rows are written all the same
+        except (ValueError, OSError) as error:  # the other rows are written all the same
             print(f"benchmark: {error}", file=sys.stderr)
             code = 2
     return code
@@ -189,7 +189,8 @@ def report(row: Row, order: Order, seeds: list[int], folder: Path) -> None:
     results = [read_json(order.seed(row, seed).out / "result.json") for seed in seeds]
     first = results[0]
     words = ["python", "scripts/benchmark.py", row.name, "--seeds", str(max(seeds) + 1)]
-    machine = ["--device", first["device"], "--threads", str(first["threads"])]
+    device = "cuda" if first["hardware"]["gpu"] else "cpu"  # of these seeds, not of those before
+    machine = ["--device", device, "--threads", str(first["threads"])]
     new = make_row(row, results, shlex.join(words + order.words() + machine))
     path, written = write_row(new, folder)
     for glimpses in TASKS[row.task].counts if row.method == "saccade" else ():
@@ -215,7 +216,9 @@ def ship_row(args: argparse.Namespace) -> Path:
     row = next((each for each in rows if each["headline"]), None)
     if row is None:
         raise ValueError(f"there is no row {kind.name} in {args.results}; train it first")
-    folder = row_folder(args.out, kind.name, row["augmented"], row["device"])
+    begun = bool(row.get("begun"))
+    device = "cpu" if begun and not row["hardware"]["gpu"] else row["device"]
+    folder = row_folder(args.out, kind.name, row["augmented"], device, begun)
     best = min(zip(row["validation"], row["seed_numbers"], strict=True))[1]
     run = folder / f"seed-{best}"
     if not (run / "result.json").is_file():

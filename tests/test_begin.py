@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from saccade import shipped
 from saccade.agent import load
 from saccade.agents import reinforce
 from saccade.agents.cli import main
@@ -17,7 +19,6 @@ from saccade.agents.results import make_row, read_rows, write_row
 from saccade.agents.seeds import Order, check_begun, train_seed
 from saccade.agents.suite import find_row
 from saccade.agents.table import make_table
-from saccade.agents.weights import make_card
 from saccade.digits import draw_digits
 from scripts import benchmark
 
@@ -104,6 +105,8 @@ def test_what_was_stopped_goes_on_to_the_same(run, data, tmp_path, monkeypatch):
         ({"aim": "relative"}, "has aim absolute, but relative is asked for"),
         ({"scales": 2}, "has retina"),
         ({"first": "learned"}, "has first center, but learned is asked for"),
+        ({"gaze": "random"}, "has gaze learned, but random is asked for"),
+        ({"join": "multiply"}, "has join add, but multiply is asked for"),
         ({"seed": 1}, "images that seed 1 is validated on; take --seed 0"),
         ({"canvas": 0}, "add --canvas 24"),
         ({"begin": "nobody"}, "no run folder nobody"),
@@ -117,6 +120,23 @@ def test_another_agent_is_refused_before_anything_is_written(
     assert train(tmp_path / "more", **more) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "more").exists()
+
+
+def test_readers_are_trained_whole(run, data, tmp_path, capsys):
+    options = {**SMALL, "data": data, "canvas": 2, "begin": run, "out": tmp_path / "more"}
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    words = [word.replace("_", "-") if word.startswith("--") else word for word in words]
+    assert main(["train", *words, "--readers"]) == 2
+    assert "--readers trains whole ones" in capsys.readouterr().err
+
+
+def test_what_has_not_ended_is_not_begun_from(run, data, tmp_path, capsys):
+    half = tmp_path / "half"
+    shutil.copytree(run, half)
+    (half / "summary.json").unlink()
+    more = {"data": data, "core": "rnn-norm", "canvas": 2}
+    assert train(tmp_path / "more", **more, begin=half) == 2
+    assert "training has not ended" in capsys.readouterr().err
 
 
 def test_an_agent_has_one_canvas(run, data, tmp_path, capsys):
@@ -160,7 +180,8 @@ def test_seeds_begin_each_from_its_own_and_their_row_tells_of_both(ended, tmp_pa
     assert made["updates"] == [4, 4]
     assert made["begun"]["updates"] == 6
     assert "--begin" not in made["begun"]["train_command"]
-    assert len(made["begun"]["wall_seconds"]) == 2
+    assert "--begin runs/begun" in made["train_command"]
+    assert made["complete"]
     for seed in range(2):
         config = read_config(order.seed(row, seed).out / "config.json")
         assert config.begin == str(begin / f"seed-{seed}")
@@ -169,36 +190,64 @@ def test_seeds_begin_each_from_its_own_and_their_row_tells_of_both(ended, tmp_pa
         assert all(torch.equal(new[name], old[name]) for name in old)  # both rounded to float16
     assert "to the end, canvas added |" in make_table([made])
     assert "stayed as it was" in make_table([made])
-    # What begins elsewhere is another seed.
+    # They lie apart from what begins from nothing; what begins elsewhere is another seed.
+    assert order.seed(row, 0).out.parent.name == "augmented-cpu-begun"
+    other = dataclasses.replace(order, begin=tmp_path / "other").seed(row, 0)
     with pytest.raises(ValueError, match="was begun with begin"):
-        check_begun(dataclasses.replace(order, begin=None).seed(row, 0))
+        check_begun(other)
+    # With the agents that they began from they are rows of their own.
+    words = ["--out", str(begin.parents[1]), "--data", order.data, "--device", "cpu"]
+    assert benchmark.main(["--collect", row.name, *words, *results]) == 0
+    both = [each for each in read_rows(tmp_path / "rows") if each["glimpses"] == 2]
+    assert [bool(each["begun"]) for each in both] == [False, True]
 
 
 def test_what_a_gpu_had_a_part_in_counts_as_a_gpus(ended, tmp_path):
     row, begin, order = ended
     for path in begin.glob("seed-*/result.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "cuda"}))
-    config = order.seed(row, 0)
-    assert config.device == "cpu"
-    assert config.out.parent.name == "augmented-cuda"
     assert train_seed(row, order, 0) == 0
-    result = json.loads((config.out / "result.json").read_text())
+    result = json.loads((order.seed(row, 0).out / "result.json").read_text())
     assert result["device"] == "cuda"
     assert result["hardware"]["gpu"] is None
-    # A row of seeds that began alike; one that began otherwise is another training.
-    alone = json.loads((begin / "seed-0" / "result.json").read_text())
-    made = make_row(row, [result], "command")
-    with pytest.raises(ValueError, match="begin from differs in updates"):
-        make_row(row, [result, result | {"begun": alone | {"updates": 7}}], "command")
-    with pytest.raises(ValueError, match="begin from differs in recipe"):
-        make_row(row, [result, result | {"begun": None}], "command")
-    write_row(made, tmp_path / "rows")
-    without = make_row(row, [alone | {"recipe": result["recipe"], "updates": 4}], "command")
-    assert write_row(without, tmp_path / "rows")[1]["begun"] is None
-    assert read_rows(tmp_path / "rows") == [without | {"headline": True}]
-    card = make_card(row.name, made, result, 1000)
+    words = ["--preset", "mnist-canvas", "--begin", str(begin), "--out", str(order.out)]
+    words += ["--data", order.data, "--device", "cpu", "--results", str(tmp_path / "rows")]
+    assert benchmark.main(["--collect", row.name, *words]) == 0
+    (made,) = read_rows(tmp_path / "rows")
+    assert made["device"] == "cuda"
+    assert "--device cpu" in made["command"]
+    words += ["--weights", str(tmp_path / "weights")]
+    assert benchmark.main(["--ship", row.name, *words]) == 0
+    facts = shipped.read(row.name, tmp_path / "weights")[1]
+    assert facts["test"]["correct"] == result["correct"]
+    card = (tmp_path / "weights" / f"{row.name}.md").read_text()
     assert "| before, without its canvas | 6 updates, 192 scenes, " in card
-    assert f"    {alone['train_command']}\n\nand, to add the canvas to it, by\n\n    " in card
+    first = result["begun"]["train_command"]
+    assert f"    {first} --out runs/begun\n\nand, its weights rounded to float16" in card
+
+
+def test_seeds_that_began_otherwise_are_another_training(ended, tmp_path):
+    row, _, order = ended
+    for seed in range(2):
+        assert train_seed(row, order, seed) == 0
+    one, two = (
+        json.loads((order.seed(row, seed).out / "result.json").read_text()) for seed in range(2)
+    )
+    for key, value in {"updates": 7, "device": "cuda", "recipe": {}}.items():
+        other = two | {"begun": two["begun"] | {key: value}}
+        with pytest.raises(ValueError, match=f"begin from differs in {key}"):
+            make_row(row, [one, other], "command")
+        write_row(make_row(row, [one, one | {"seed": 5}], "command"), tmp_path / key)
+        fewer = make_row(row, [other], "command")
+        with pytest.raises(ValueError, match=f"{key} of what it began from differ"):
+            write_row(fewer, tmp_path / key)
+    with pytest.raises(ValueError, match="begin from differs in recipe"):
+        make_row(row, [one, two | {"begun": None}], "command")
+    two["begun"] |= {"commit": "later, last"}
+    for each in (one, two):
+        _, made = write_row(make_row(row, [each], "command"), tmp_path / "rows")
+    assert made["seed_numbers"] == [0, 1]
+    assert {*made["begun"]["commit"]} == {*one["begun"]["commit"].split(", "), "later", "last"}
 
 
 def test_a_row_begins_from_what_has_ended(ended):
