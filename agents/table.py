@@ -103,11 +103,19 @@ def _agent(row: dict[str, Any], kind: Row, rebuilt: str) -> list[str]:
         seeds,
         ("yes" if row["augmented"] else "no") + (", eye slips" if _slips(row) else ""),
         row["extra_supervision"],
-        row["device"],
+        _devices(row),
         ("" if row["trained_for"] == row["glimpses"] else f"for {row['trained_for']}, ")
         + ("to the end" if row["complete"] else "cut short")
         + (", canvas" + (" added" if row.get("begun") else "") if _reads_canvas(row) else ""),
     ]
+
+
+def _devices(row: dict[str, Any]) -> str:
+    """Where it was trained: both, where the canvas that was added learned elsewhere."""
+    if not row.get("begun"):
+        return str(row["device"])
+    here = "cuda" if row["hardware"]["gpu"] else "cpu"
+    return ", then ".join(dict.fromkeys((row["begun"]["device"], here)))
 
 
 def _slips(row: dict[str, Any]) -> bool:

@@ -188,7 +188,7 @@ def test_seeds_begin_each_from_its_own_and_their_row_tells_of_both(ended, tmp_pa
         old = load_file(begin / f"seed-{seed}" / "model.safetensors")
         new = load_file(order.seed(row, seed).out / "model.safetensors")
         assert all(torch.equal(new[name], old[name]) for name in old)  # both rounded to float16
-    assert "to the end, canvas added |" in make_table([made])
+    assert "| cpu | to the end, canvas added |" in make_table([made])
     assert "stayed as it was" in make_table([made])
     # They lie apart from what begins from nothing; what begins elsewhere is another seed.
     assert order.seed(row, 0).out.parent.name == "augmented-cpu-begun"
@@ -215,6 +215,7 @@ def test_what_a_gpu_had_a_part_in_counts_as_a_gpus(ended, tmp_path):
     assert benchmark.main(["--collect", row.name, *words]) == 0
     (made,) = read_rows(tmp_path / "rows")
     assert made["device"] == "cuda"
+    assert "| cuda, then cpu | to the end, canvas added |" in make_table([made])
     assert "--device cpu" in made["command"]
     words += ["--weights", str(tmp_path / "weights")]
     assert benchmark.main(["--ship", row.name, *words]) == 0
