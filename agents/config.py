@@ -92,7 +92,7 @@ class TrainConfig:
     begin: str = ""
     """A trained agent, by run folder or shipped name, that training begins from: it stays as it
     is, and the canvas that it is given learns to answer alone; the agent then answers by both.
-    Seed and all that makes the agent as it was trained with."""
+    Seed and all that makes the agent as it was trained with; --resume needs it where it was."""
     aim: Literal["absolute", "relative"] = "absolute"
     """What the policy says: a place (the paper's), or a move from where the eye is."""
 

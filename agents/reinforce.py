@@ -11,7 +11,8 @@ a hybrid of cross-entropy, for what sees and remembers, and REINFORCE, for where
 - optional: several rollouts a scene with leave-one-out baseline; dense reward (the drop in
   cross-entropy); cross-entropy after every glimpse; random affine and elastic augmentation;
   corruption; an eye that slips; half as much augmentation and slip at last; a convolution over
-  each glimpse; a canvas that answers with the core
+  each glimpse; a canvas that answers with the core, and beside an agent that was trained before
+  learns to answer alone
 
 All randomness is by counter (`saccade.counter`): update u of seed s is the same wherever and
 whenever it is run, so there is no random state to store, and resuming is exact.
