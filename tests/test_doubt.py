@@ -147,9 +147,10 @@ def test_readers_beside_a_shipped_agent(folder, capsys):
     (place,) = out.glob("readers-2-digits-*")  # apart from what would learn on MNIST
     recipe = read_config(place / "random" / "config.json")
     own = open_trained("centered-28-6g").config
-    assert (own.data, own.gaze, own.updates) == ("mnist", "learned", 60_000)
+    assert (own.data, own.gaze, own.updates) == ("mnist", "learned", 8000)
+    assert own.begin  # but a reader is trained whole
     assert replace(recipe, out=own.out) == replace(
-        own, data="digits", gaze="random", updates=2, readers=False, compile=False
+        own, data="digits", gaze="random", updates=2, begin="", readers=False, compile=False
     )
     capsys.readouterr()
 

@@ -54,6 +54,7 @@ def learn(config, monkeypatch):
 )
 def test_what_is_learned_is_nearly_the_same(core, aim, scales, maps, canvas, monkeypatch):
     config = replace(SMALL, core=core, aim=aim, scales=scales, maps=maps, canvas=canvas)
+    config = replace(config, seed=1)  # of seed 0 one sum of the policy's nearly cancels out
     exact, wanted = learn(config, monkeypatch)
     half, found = learn(replace(config, precision="bfloat16"), monkeypatch)
     assert torch.equal(half.scanpath.glimpses[:, 0], exact.scanpath.glimpses[:, 0])
@@ -69,7 +70,7 @@ def test_what_is_learned_is_nearly_the_same(core, aim, scales, maps, canvas, mon
     for name, value in found.items():
         assert value.dtype == torch.float32
         likeness = torch.cosine_similarity(value.flatten(), wanted[name].flatten(), 0)
-        assert likeness > (0.75 if name.startswith("policy") else 0.95), (name, likeness)
+        assert likeness > (0.9 if name.startswith("policy") else 0.95), (name, likeness)
 
 
 def test_a_processor_that_is_not_made_for_it_computes_in_float32(monkeypatch):
