@@ -75,8 +75,7 @@ def _told(spec: AgentSpec, config: TrainConfig) -> dict[str, Any]:
     """What two agents must have alike for the one to go on from the other."""
     options = inspect.signature(GazeNetwork).parameters.values()
     usual = {each.name: each.default for each in options if each.default is not each.empty}
-    values = asdict(spec) | usual | spec.network | {"gaze": config.gaze}
-    values |= {"height": spec.height, "width": spec.width}
+    values = usual | asdict(spec) | spec.network | {"gaze": config.gaze}
     return {key: values[key] for key in values if key not in ("network", "canvas", "glimpses")}
 
 

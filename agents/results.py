@@ -25,6 +25,7 @@ from saccade.agents.reinforce import make_scenes
 from saccade.agents.suite import TASKS, Row
 from saccade.data import load as load_data
 
+SAME = ("recipe", "updates", "device")  # in what the seeds of a row begin from
 # Quantiles of Student's t for a two-sided 95 % interval, by degrees of freedom.
 STUDENT = (12.70620, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004)
 
@@ -104,9 +105,6 @@ def make_row(row: Row, results: list[dict[str, Any]], command: str) -> dict[str,
         "versions": _facts(each("versions")),
         "hardware": _facts(each("hardware")),
     }
-
-
-SAME = ("recipe", "updates", "device")  # in what the seeds of a row begin from
 
 
 def _begun(before: list[dict[str, Any] | None]) -> dict[str, Any] | None:

@@ -101,7 +101,6 @@ def open_trained(
         FileNotFoundError: If it is not there.
         ValueError: If it is broken.
     """
-    shipped.check_run(run, folder)
     if shipped.is_name(run, folder):
         facts = shipped.read(str(run), folder)[1]
         return Trained(load(run, device, weights=folder), config_of(run, folder), facts["row"])

@@ -91,8 +91,8 @@ def flops_per_image(learner: Reinforce) -> float:
     for name, weight in learner.network.named_parameters():
         if name.startswith("canvas") and weight.ndim > 1:
             first = name == "canvas.read.0.weight"
-            side = next(shrunk) if weight.ndim == 4 else max(height, width)
-            places = -(-height // side) * -(-width // side)
+            side = next(shrunk) if weight.ndim == 4 else None
+            places = -(-height // side) * -(-width // side) if side else 1
             reads = sum(len(range(*each.indices(rows))) for each in learner.asks) / rows
             total += 2 * weight.numel() * (2 if first else 3) * places * reads
         elif weight.ndim > 1:

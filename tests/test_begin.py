@@ -28,10 +28,10 @@ SMALL = {
 }  # fmt: skip
 
 
-def train(out, **options):
+def train(out, *more, **options):
     options = {name: str(value) for name, value in (SMALL | options | {"out": out}).items()}
     flags = [("--" + name.replace("_", "-"), value) for name, value in options.items()]
-    return main(["train", *(word for flag in flags for word in flag)])
+    return main(["train", *(word for flag in flags for word in flag), *more])
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +123,7 @@ def test_another_agent_is_refused_before_anything_is_written(
 
 
 def test_readers_are_trained_whole(run, data, tmp_path, capsys):
-    options = {**SMALL, "data": data, "canvas": 2, "begin": run, "out": tmp_path / "more"}
-    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    words = [word.replace("_", "-") if word.startswith("--") else word for word in words]
-    assert main(["train", *words, "--readers"]) == 2
+    assert train(tmp_path / "more", "--readers", data=data, canvas=2, begin=run) == 2
     assert "--readers trains whole ones" in capsys.readouterr().err
 
 

@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ from saccade.agents.full_look import look_fully
 from saccade.agents.objectives import cross_entropies, hybrid_losses
 from saccade.agents.reinforce import Reinforce
 from saccade.agents.rollout import rollout
-from saccade.canvas import Canvas
+from saccade.canvas import Canvas, _MapNorm
 from saccade.counter import make_key, row_keys
 from saccade.data import Splits
 from saccade.digits import draw_digits
@@ -22,6 +24,7 @@ from saccade.geometry import window_starts
 from saccade.network import GazeNetwork
 from saccade.retina import Retina
 from saccade.scenes import SceneMaker
+from scripts.bench_train import flops_per_image
 
 
 def slow_write(retina, glimpse, location, canvas):
@@ -78,6 +81,32 @@ def test_sharp_glimpses_put_the_picture_together():
             seen = canvas.write(retina.look(image, location), location, seen)
     assert torch.equal(seen[0, 0, 0], image[0, 0] / 255)
     assert (seen[0, :, 1] == 1).all()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_maps_are_normalized_by_sample(layout):
+    maps = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    found = _MapNorm()(maps.contiguous(memory_format=layout))
+    torch.testing.assert_close(found, F.group_norm(maps, 1))
+
+
+def test_its_operations_are_counted_where_they_are_done():
+    digits = draw_digits(40, seed=0)
+    splits, device = Splits(digits, digits, digits, "x"), torch.device("cpu")
+    config = TrainConfig(size=6, glimpses=3, batch=32, what=8, where=8, hidden=8)
+    without, learner = (Reinforce(replace(config, canvas=maps), splits, device) for maps in (0, 2))
+    products = []
+
+    def count(layer, _, out):
+        products.append(out.numel() * layer.weight[0].numel())
+
+    for layer in learner.network.canvas.read:
+        if hasattr(layer, "weight"):
+            layer.register_forward_hook(count)
+    learner.network.canvas(torch.zeros(1, *learner.network.canvas.shape))
+    # Three passes, but for the first layer, whose input learns nothing; 1.25 readings an episode.
+    wanted = 1.25 * 2 * (3 * sum(products) - products[0])
+    assert flops_per_image(learner) - flops_per_image(without) == wanted
 
 
 def test_an_answer_is_the_cores_and_the_canvass():
